@@ -1,0 +1,242 @@
+"""One run as one object: typed sections, whose fields are the keys of a YAML file. How a file is read: schema.py."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Lt
+
+from dlzoo.optim import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Constant,
+    Cosine,
+    Linear,
+    NAdam,
+    OneCycle,
+    Optimizer,
+    Plateau,
+    RAdam,
+    RMSprop,
+    Schedule,
+    Step,
+)
+
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Component",
+    "Config",
+    "Constant",
+    "Cosine",
+    "Evaluate",
+    "Linear",
+    "NAdam",
+    "OneCycle",
+    "Optimizer",
+    "Plateau",
+    "RAdam",
+    "RMSprop",
+    "Schedule",
+    "Split",
+    "Step",
+    "Train",
+    "dump",
+    "from_dict",
+    "load",
+    "to_dict",
+]
+
+Count = Annotated[int, Ge(1)]
+NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,100}")
+"""A run's name: it becomes part of a path."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """A name from a registry, and the arguments of its constructor."""
+
+    name: str
+    args: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Split:
+    """How data is divided; in a file these keys stand in the `data` section beside the dataset's own.
+
+    Args:
+        hold_out: cut from train for validation, where the data has no validation split: a share below 1, else a number
+            of samples (of steps or characters, where one long series or text is cut); 0 for no validation split
+        test: the same for the test split, cut first
+        split: how: auto is stratified for labels, by time for series and long texts, by group where one is named,
+            else random
+        group: the column whose equal values stay together in one split
+        split_seed: the seed of a random, stratified or group split
+        folds: cut the test split as one of this many folds instead
+        fold: which fold is the test split, from 0
+    """
+
+    hold_out: Annotated[float, Ge(0)] = 0.1
+    test: Annotated[float, Ge(0)] = 0.1
+    split: Literal["auto", "random", "stratified", "group", "time"] = "auto"
+    group: str | None = None
+    split_seed: int = 0
+    folds: Annotated[int, Ge(2)] | None = None
+    fold: Annotated[int, Ge(0)] | None = None
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Pairs of a key and what is wrong with it beside the others."""
+        for key, value in (("hold_out", self.hold_out), ("test", self.test)):
+            if value >= 1 and value % 1:
+                yield key, f"a share is below 1, and a number of samples is whole; got {value}"
+        if self.folds is None and self.hold_out < 1 and self.test < 1 and self.hold_out + self.test >= 1:
+            yield "hold_out", f"with test {self.test} nothing is left for training: together they must be below 1"
+        if self.split == "group" and self.group is None:
+            yield "split", "a split by group needs `group`, the name of a column"
+        if self.fold is not None and self.folds is None:
+            yield "fold", "needs `folds`, the number of folds"
+        if self.fold is not None and self.folds is not None and self.fold >= self.folds:
+            yield "fold", f"counts from 0, so it must be less than folds ({self.folds})"
+
+
+@dataclass(frozen=True)
+class Train:
+    """How long, in what portions, on what.
+
+    Args:
+        epochs: passes over the training split; or give `steps`. Neither: 10 epochs
+        steps: updates of the weights
+        batch_size: samples in one update, over all micro-batches and processes
+        accumulate: micro-batches that one update is split into, to save memory
+        clip: largest norm of the gradient; null for no limit
+        ema: decay of an exponential moving average of the weights, which is then evaluated and kept; null for none
+        seed: of initial weights, order, augmentation and dropout
+        device: auto takes CUDA where there is one
+        precision: of the forward and backward passes (autocast); weights stay float32
+        threads: null for the machine's cores
+        workers: processes that encode samples; null chooses by the kind of data
+        compile: torch.compile the model
+        channels_last: memory layout of convolutions; null chooses by device and model
+        save_every: updates between two checkpoints; null saves at each evaluation
+        log_every: updates between two rows of metrics.jsonl
+    """
+
+    epochs: Count | None = None
+    steps: Count | None = None
+    batch_size: Count = 64
+    accumulate: Count = 1
+    clip: Annotated[float, Gt(0)] | None = 1.0
+    ema: Annotated[float, Ge(0), Lt(1)] | None = None
+    seed: Annotated[int, Ge(0), Lt(2**63)] = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    threads: Count | None = None
+    workers: Annotated[int, Ge(0)] | None = None
+    compile: bool = False
+    channels_last: bool | None = None
+    save_every: Count | None = None
+    log_every: Count = 10
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Pairs of a key and what is wrong with it beside the others."""
+        if self.epochs is not None and self.steps is not None:
+            yield "steps", "give epochs or steps, not both"
+        if self.accumulate > self.batch_size:
+            yield "accumulate", f"a batch of {self.batch_size} cannot be split into {self.accumulate} micro-batches"
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """When to look at the validation split, and what for.
+
+    Args:
+        every: updates between two evaluations; null for once an epoch
+        batch_size: samples in one batch of evaluation; null for that of training
+        patience: evaluations without a better score after which training stops; null for never
+        monitor: the metric that picks the best weights, '-' in front where less is better; null for the task's own
+    """
+
+    every: Count | None = None
+    batch_size: Count | None = None
+    patience: Count | None = None
+    monitor: str | None = None
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run, whole: what is in this object is what is in config.yaml, and nothing else decides a run.
+
+    Args:
+        task: what the numbers mean
+        data: where samples come from, and how they are divided
+        model: the network's body
+        optimizer: how weights are changed
+        schedule: how the learning rate goes
+        train: how long, in what portions, on what
+        evaluate: when to look at the validation split
+        name: of the run folder; null for the config file's
+    """
+
+    task: Component
+    data: Component
+    model: Component
+    split: Split = Split()
+    optimizer: Optimizer = AdamW()
+    schedule: Schedule = Cosine()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    name: str | None = None
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Pairs of a key and what is wrong with it beside the others."""
+        if isinstance(self.schedule, Plateau) and not self.split.hold_out:
+            yield "schedule", "plateau watches the validation split, so data.hold_out must be more than 0"
+        if self.train.steps is not None and self.schedule.warmup >= max(1, self.train.steps):
+            yield (
+                "schedule",
+                f"a warmup of {self.schedule.warmup:g} updates does not end within {self.train.steps} steps",
+            )
+
+
+def load(path: Path, sets: Sequence[str] = (), options: Mapping[str, Any] = {}) -> Config:
+    """The config in a YAML file, resolved: every default is filled in, but for sizes that the task gives the model.
+
+    `sets` are `key.key=value` as in `--set`; `options` are values for such keys that came as options of their own
+    (`--name`). Raises ConfigError with every mistake at once, in the order of their places.
+    """
+    from dlzoo import schema
+
+    return schema.load(path, sets, options)
+
+
+def from_dict(values: Mapping[str, Any], source: str = "config") -> Config:
+    """The inverse of `to_dict`, checked like a file. Raises ConfigError, whose places start with `source`."""
+    from dlzoo import schema
+
+    return schema.from_dict(values, source)
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """The config as it stands in a file: plain values that go through JSON and YAML unchanged."""
+    from dlzoo import schema
+
+    return schema.to_dict(config)
+
+
+def dump(config: Config) -> str:
+    """The config as YAML text that loads back to an equal one."""
+    from dlzoo import yamlfile
+
+    return yamlfile.dump(to_dict(config))

@@ -1,0 +1,102 @@
+"""The contract of a dataset, and the view of it that a split is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Iterator, Sequence
+from functools import cached_property
+from typing import Any, Protocol
+
+Sample = dict[str, Any]
+"""One item as a dataset gives it: decoded, not yet encoded. The keys are a fixed list: docs/samples.md."""
+
+
+class Pieces(Protocol):
+    """What a loader needs: lazy, indexable samples, and where each is from."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample: ...
+
+    def source(self, index: int) -> str: ...
+
+
+class Dataset(ABC):
+    """A source of samples: one file of this package for each kind, registered by name."""
+
+    gives: tuple[str, ...]
+    """The keys of its samples; a property where the arguments decide."""
+    along: str | None = None
+    """'time' or 'text' where a split cuts inside the samples (one long text, a few long series) instead of between them."""
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """What a user should know and could not see: files passed over, columns that are no features, duplicates."""
+        return []
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many samples there are, over all splits."""
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Sample:
+        """Sample `index`, decoded. Raises DataError that names the file (and row) where it cannot be."""
+
+    @abstractmethod
+    def column(self, key: str) -> list[Any]:
+        """One key of every sample, without decoding pictures or sound."""
+
+    @abstractmethod
+    def source(self, index: int) -> str:
+        """Where sample `index` is from: `file` or `file:row`, as a user would look it up."""
+
+    def splits(self) -> dict[str, list[int]]:
+        """The splits that the data itself names, of train, validation and test; what is missing is cut from train."""
+        return {"train": list(range(len(self)))}
+
+    def lengths(self) -> list[int]:
+        """Where `along` is set: the length of every sample, in the steps or characters that a split counts."""
+        raise NotImplementedError
+
+    def contents(self) -> Sequence[Hashable] | None:
+        """A value for each sample, the same where the contents are the same: such samples stay together in one split.
+
+        None where that would need decoding.
+        """
+        return None
+
+    def stream(self) -> Iterator[Sample]:
+        """Every sample in order, each with its `source`, in memory that does not grow with their number."""
+        return ({**self[i], "source": self.source(i)} for i in range(len(self)))
+
+    def arguments(self) -> dict[str, Any]:
+        """Arguments that were inferred from the data (the types of a table's columns): written into the run's config."""
+        return {}
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A hash that changes when the data does."""
+
+
+class Subset:
+    """Some samples of a dataset: one split. Where the dataset is cut along its samples, `spans` has a (start, stop) for each."""
+
+    def __init__(self, dataset: Dataset, indices: list[int], spans: list[tuple[int, int]] | None = None):
+        self.dataset = dataset
+        self.indices = indices
+        self.spans = spans
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.dataset[self.indices[index]]
+
+    def column(self, key: str) -> list[Any]:
+        """One key of every sample of the split."""
+        values = self.dataset.column(key)
+        return [values[i] for i in self.indices]
+
+    def source(self, index: int) -> str:
+        """Where sample `index` of the split is from."""
+        return self.dataset.source(self.indices[index])

@@ -1,0 +1,232 @@
+"""Train and evaluate: loops that know no task and no model by name. Between two updates the caller's own `for` loop decides."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from dlzoo.engine.average import Average
+from dlzoo.engine.loader import Loader
+from dlzoo.engine.optimizer import set_lr
+from dlzoo.engine.runtime import NotFinite, Runtime
+from dlzoo.errors import Diverged, printable
+from dlzoo.metrics.metric import Answer, Metric
+from dlzoo.task import Batch, Task
+
+T = TypeVar("T")
+RECENT = 100
+"""Updates on CUDA after which the host looks for a bad one at the latest."""
+Sink = Callable[[Batch, list[Answer], list[Answer]], None]
+"""What is done with the answers and truths of each batch of an evaluation, say write them to a file."""
+
+
+def train_step(
+    model: nn.Module, task: Task, batches: list[Batch], optimizer: Optimizer, runtime: Runtime, clip: float | None
+) -> tuple[Tensor, Tensor]:
+    """One update of the weights from one or more micro-batches; returns the mean loss and the gradient's norm."""
+    count = runtime.total(sum(batch.count for batch in batches))
+    total = torch.zeros((), device=runtime.device)
+    for batch in batches:
+        batch = task.augment(batch.to(runtime.device), runtime.rng)
+        with runtime.autocast():
+            loss = task.loss(model(**batch.inputs), batch) / count
+        runtime.backward(loss)
+        total += loss.detach()
+    norm = runtime.update(model, optimizer, total, clip)
+    return total, norm
+
+
+@dataclass
+class Row:
+    """One update, as `train` yields it; loss and norm stay on the device until somebody reads them."""
+
+    step: int
+    """Updates done, this one included."""
+    epoch: int
+    """The epoch that the update belongs to, from 0."""
+    loss: Tensor
+    norm: Tensor
+    lr: float
+    check: Callable[[], None]
+    """Raises Diverged if an update so far was not finite; to be called before the weights are used (free on a CPU)."""
+
+
+def train(
+    model: nn.Module,
+    task: Task,
+    loader: Loader,
+    optimizer: Optimizer,
+    runtime: Runtime,
+    lr: Callable[[int], float],
+    *,
+    start: int = 0,
+    steps: int,
+    clip: float | None = None,
+    average: Average | None = None,
+) -> Iterator[Row]:
+    """Update number `start` to `steps`, one row each; what happens between two of them is the caller's plain `for` loop.
+
+    lr: the learning rate of an update, by its number from 0; called just before it.
+    Raises Diverged before an update with a loss or gradient that is not finite, with the weights as they were.
+    """
+    model.train()
+    recent: deque[tuple[int, list[Batch]]] = deque(maxlen=RECENT if runtime.defers else 1)
+
+    def guarded(act: Callable[[], T]) -> T:
+        try:
+            return act()
+        except NotFinite as error:
+            step, batches = recent[max(0, len(recent) - 1 - error.ago)]
+            raise _diverged(error, step, lr(step), loader, batches) from error
+
+    for step, batches in enumerate(loader.windows(start, steps), start):
+        runtime.begin(step)
+        set_lr(optimizer, rate := lr(step))
+        recent.append((step, batches))
+        loss, norm = guarded(lambda: train_step(model, task, batches, optimizer, runtime, clip))  # noqa: B023
+        if average is not None:
+            average.update(model, step + 1)
+        yield Row(step + 1, loader.epoch(step), loss, norm, rate, lambda: guarded(runtime.check))
+        if len(recent) == RECENT:
+            guarded(runtime.check)
+
+
+def _diverged(error: NotFinite, step: int, lr: float, loader: Loader, batches: list[Batch]) -> Diverged:
+    """`error` in words: what, when, which samples, at which learning rate, and what to do."""
+    what = f"loss is {error.loss:.4g}"
+    if math.isfinite(error.loss):
+        what += f", but the norm of its gradient is {error.norm}"
+    largest = max((_largest(batch.inputs) for batch in batches), default=0.0)
+    indices = [index for batch in batches for index in batch.indices]
+    sources = ", ".join(printable(loader.pieces.source(index)) for index in indices[:5])
+    more = f" and {len(indices) - 5} more" if len(indices) > 5 else ""
+    return Diverged(
+        f"{what} at step {step + 1} (epoch {loader.epoch(step) + 1}); stopped before the update, the weights are as they were.\n"
+        f"  samples of the batch: {sources}{more}\n"
+        f"  learning rate {lr:.4g}, largest input {largest:.4g}\n"
+        "  try a lower optimizer.lr, some schedule.warmup or train.clip; look at those samples if the inputs are not in range"
+    )
+
+
+def _largest(inputs: dict[str, Any]) -> float:
+    return max((float(value.abs().max()) for value in inputs.values() if isinstance(value, Tensor) and value.numel()), default=0.0)
+
+
+@dataclass
+class Scores:
+    """What an evaluation found."""
+
+    metrics: dict[str, float]
+    """`loss` (the mean; absent where the task has none), the metrics, and what follows from the mean loss."""
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """95 % intervals, for the metrics that have one."""
+    baseline: dict[str, float] = field(default_factory=dict)
+    """The metrics of the trivial answer, where the task has one."""
+    count: int = 0
+    """Samples that were scored."""
+    states: list[Metric] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    """The first few thousand, for figures; so are the truths."""
+    truths: list[Answer] = field(default_factory=list)
+
+
+def evaluate(
+    model: nn.Module,
+    task: Task,
+    batches: Iterable[Batch],
+    runtime: Runtime,
+    *,
+    detail: bool = False,
+    keep: int = 0,
+    sink: Sink | None = None,
+) -> Scores:
+    """Score every sample of `batches` once (over all processes); memory does not grow with their number.
+
+    detail: intervals and the trivial baseline as well. keep: answers and truths to keep for figures. The mode that the model
+    was in, training or not, is what it is in afterwards.
+    """
+    was_training = model.training
+    model.eval()
+    tally = _Tally(task, detail and bool(task.baseline), keep, sink)
+    try:
+        with torch.inference_mode():
+            for batch in batches:
+                tally.add(model, batch.to(runtime.device), runtime)
+    finally:
+        model.train(was_training)
+    return tally.scores(runtime, detail)
+
+
+class _Tally:
+    """The running sums of an evaluation."""
+
+    def __init__(self, task: Task, baseline: bool, keep: int, sink: Sink | None):
+        self.task, self.keep, self.sink = task, keep, sink
+        self.metrics = task.metrics()
+        self.guesses = task.metrics() if baseline else None
+        self.loss, self.terms, self.samples = 0.0, 0, 0
+        self.answers: list[Answer] = []
+        self.truths: list[Answer] = []
+
+    def add(self, model: nn.Module, batch: Batch, runtime: Runtime) -> None:
+        task = self.task
+        with runtime.autocast():
+            outputs = None if task.generates else model(**batch.inputs)
+            loss = None if task.generates else task.loss(outputs, batch)
+        if loss is not None:
+            self.loss += float(loss)
+            self.terms += batch.count
+        self.samples += len(batch.indices)
+        wanted = self.sink is not None or len(self.answers) < self.keep
+        if not task.generates:
+            task.update(self.metrics, outputs, batch)
+        if wanted or task.generates or self.guesses is not None:
+            self._answers(model, outputs, batch, wanted)
+
+    def _answers(self, model: nn.Module, outputs: Any, batch: Batch, wanted: bool) -> None:
+        task, truths = self.task, self.task.truth(batch)
+        if self.guesses is not None:
+            guesses = task.guess(batch)
+            for metric in self.guesses:
+                metric.update(guesses, truths)
+        if not wanted and not task.generates:
+            return
+        answers = task.answer(model, batch) if task.generates else task.decode(outputs, batch)
+        if task.generates:
+            for metric in self.metrics:
+                metric.update(answers, truths)
+        if self.sink is not None:
+            self.sink(batch, answers, truths)
+        room = max(0, self.keep - len(self.answers))
+        self.answers += answers[:room]
+        self.truths += truths[:room]
+
+    def scores(self, runtime: Runtime, detail: bool) -> Scores:
+        loss, terms, samples = runtime.processes.total([self.loss, float(self.terms), float(self.samples)])
+        metrics, guesses = _merged(self.task, self.metrics, runtime), _merged(self.task, self.guesses or [], runtime)
+        mean = {"loss": loss / terms} if terms else {}
+        found = {**mean, **(self.task.scores(loss / terms) if terms else {})}
+        intervals: dict[str, tuple[float, float]] = {}
+        for metric in metrics:
+            found |= metric.compute()
+            intervals |= metric.intervals() if detail else {}
+        baseline = {name: value for metric in guesses for name, value in metric.compute().items()}
+        return Scores(found, intervals, baseline, int(samples), metrics, self.answers, self.truths)
+
+
+def _merged(task: Task, metrics: list[Metric], runtime: Runtime) -> list[Metric]:
+    """The metrics of all processes as one, added in the order of the ranks: the same numbers in each of them."""
+    if runtime.processes.world == 1 or not metrics:
+        return metrics
+    whole = task.metrics()
+    for metric, own in zip(whole, metrics, strict=True):
+        for state in runtime.processes.gather(own.state_dict()):
+            metric.merge(state)
+    return whole

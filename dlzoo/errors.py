@@ -1,0 +1,71 @@
+"""Every mistake a user can make, as exceptions that say what is wrong, where, and what to do; each knows its exit code."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something only the user can mend: printed as `error: ...` without a traceback. Exit code 2 (usage or config)."""
+
+    code = 2
+
+
+class ConfigError(UserError):
+    """One or more mistakes in a config, each already worded as `file:line:col: what; did you mean; what is allowed`."""
+
+    def __init__(self, problems: list[str]):
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class DataError(UserError):
+    """A file that is missing or unreadable, a bad row, an empty split. Names the file and, where there is one, the row."""
+
+    code = 3
+
+
+class RunError(UserError):
+    """A run or a checkpoint that is not there, is damaged, or does not fit what was asked."""
+
+    code = 4
+
+
+class Diverged(UserError):
+    """A loss or a gradient that is not finite; raised before the update, so the weights are still good."""
+
+    code = 5
+
+
+class ResourceError(UserError):
+    """Out of memory or disk, a worker or a process that died."""
+
+    code = 6
+
+
+class OutputError(UserError):
+    """An output folder that cannot be made, written or locked."""
+
+    code = 7
+
+
+class BelowBar(UserError):
+    """A metric below the bar of `--min`, or some inputs of `predict` that could not be answered."""
+
+    code = 8
+
+
+def did_you_mean(name: object, options: Iterable[str]) -> str:
+    """` Did you mean 'x'?` where an option is close to `name`, else an empty string."""
+    close = difflib.get_close_matches(str(name), [str(option) for option in options], n=1, cutoff=0.5)
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def choose(name: object, options: Iterable[str], kind: str) -> str:
+    """A sentence that helps someone who wrote `name` where one of `options` was meant."""
+    options = sorted(options)
+    return f"unknown {kind} '{printable(str(name))}'.{did_you_mean(name, options)} Choose from: {', '.join(options)}."
+
+
+def printable(text: str) -> str:
+    """`text` with control and direction characters escaped, so that a name from a file cannot steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

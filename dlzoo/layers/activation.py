@@ -1,0 +1,30 @@
+"""Activations by name."""
+
+from typing import get_args
+
+from torch import nn
+
+from dlzoo.choices import Activation
+from dlzoo.errors import ConfigError, choose
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "elu": nn.ELU,
+    "leaky_relu": nn.LeakyReLU,
+    "relu6": nn.ReLU6,
+    "hardswish": nn.Hardswish,
+    "mish": nn.Mish,
+    "softplus": nn.Softplus,
+    "selu": nn.SELU,
+}
+
+
+def activation(name: Activation) -> nn.Module:
+    """The activation of that name, with torch's default arguments. Raises ConfigError for any other name."""
+    if name not in ACTIVATIONS:
+        raise ConfigError([choose(name, get_args(Activation), "activation")])
+    return ACTIVATIONS[name]()

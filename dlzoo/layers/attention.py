@@ -1,0 +1,80 @@
+"""Multi-head self-attention (Vaswani et al., 2017, arXiv:1706.03762)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dlzoo.errors import ConfigError
+from dlzoo.layers.position import rotate
+
+Cache = tuple[Tensor, Tensor]
+"""Keys and values (B, kv_heads, S, d) of the S places that a causal layer has seen."""
+
+
+class SelfAttention(nn.Module):
+    """Every place of x (B, T, D) looks at the others (at itself and the earlier ones if `causal`).
+
+    Fewer `kv_heads` than `heads`: grouped-query attention (Ainslie et al., 2023, arXiv:2305.13245).
+    There is no dropout of attention weights: the fused kernels have none, and without them a CPU is three times slower.
+    Raises ConfigError where the heads do not divide.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        kv_heads: int | None = None,
+        *,
+        causal: bool = False,
+        rotary: bool = False,
+        bias: bool = True,
+    ):
+        super().__init__()
+        kv_heads = kv_heads or heads
+        if dim % heads:
+            raise ConfigError([f"model.heads: {heads} heads do not divide a dim of {dim}"])
+        if heads % kv_heads:
+            raise ConfigError([f"model.kv_heads: {kv_heads} do not divide {heads} heads"])
+        if rotary and (dim // heads) % 2:
+            raise ConfigError([f"model.heads: rotary positions need an even dim / heads, not {dim} / {heads}"])
+        self.heads, self.kv_heads = heads, kv_heads
+        self.causal, self.rotary = causal, rotary
+        self.qkv = nn.Linear(dim, (heads + 2 * kv_heads) * (dim // heads), bias)
+        self.out = nn.Linear(dim, dim, bias)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, T, D) to (B, T, D). Only places where `mask` (B, T) is true are looked at.
+
+        A causal layer needs no mask: padding comes last, and no place sees what comes after it.
+        """
+        q, k, v = self._split(x)
+        if self.causal or mask is None:
+            return self._join(self._attend(q, k, v, causal=self.causal))
+        mask = mask | ~mask.any(1, keepdim=True)  # a row of nothing but padding looks at itself, or is NaN
+        return self._join(self._attend(q, k, v, mask=mask[:, None, None, :]))
+
+    def step(self, x: Tensor, cache: Cache | None = None) -> tuple[Tensor, Cache]:
+        """`forward` for t new places x (B, t, D) after those in `cache`; also gives the longer cache."""
+        start = 0 if cache is None else cache[0].shape[2]
+        q, k, v = self._split(x, start)
+        if cache is not None:
+            k, v = torch.cat([cache[0], k], 2), torch.cat([cache[1], v], 2)
+        t = x.shape[1]
+        if start == 0 or t == 1:
+            return self._join(self._attend(q, k, v, causal=t > 1)), (k, v)
+        mask = torch.ones(t, start + t, dtype=torch.bool, device=x.device).tril(start)
+        return self._join(self._attend(q, k, v, mask=mask)), (k, v)
+
+    def _split(self, x: Tensor, start: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (B, heads, T, d), keys and values (B, kv_heads, T, d)."""
+        B, T, _ = x.shape
+        joined = self.qkv(x).view(B, T, self.heads + 2 * self.kv_heads, -1).transpose(1, 2)
+        q, k, v = joined.split([self.heads, self.kv_heads, self.kv_heads], 1)
+        return (*rotate(q, k, start), v) if self.rotary else (q, k, v)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+        grouped = self.heads != self.kv_heads
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=grouped)
+
+    def _join(self, y: Tensor) -> Tensor:
+        return self.out(y.transpose(1, 2).flatten(2))

@@ -1,0 +1,72 @@
+"""One number a sample: mean absolute error, root mean squared error, R2."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dlzoo.metrics.bootstrap import Array, Groups
+from dlzoo.metrics.metric import Answer, Metric
+
+
+class Regression(Metric):
+    """Reads `value` of answers and truths, in the user's unit.
+
+    mae, rmse, and r2 = 1 - SSE / SST, nan where the truths do not vary. State: 2,000 groups of four sums.
+    """
+
+    def __init__(self) -> None:
+        self.groups = Groups(5)
+        """Samples, |error|, error squared, truth, truth squared; truths counted from the first one, for precision."""
+        self.origin: float | None = None
+
+    def update(self, answers: list[Answer], truths: list[Answer]) -> None:
+        values, right = [a["value"] for a in answers], [t["value"] for t in truths]
+        self.update_arrays(np.array(values, float), np.array(right, float))
+
+    def update_arrays(self, values: Array, truths: Array) -> None:
+        """The fast path: two arrays (B,)."""
+        if not len(truths):
+            return
+        values, truths = values.astype(np.float64), truths.astype(np.float64)
+        self.origin = float(truths[0]) if self.origin is None else self.origin
+        error, away = values - truths, truths - self.origin
+        self.groups.add(np.stack([np.ones_like(error), np.abs(error), error**2, away, away**2], 1))
+
+    def compute(self) -> dict[str, float]:
+        total = self.groups.total()[None]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return {name: float(of(total)[0]) for name, of in _NUMBERS.items()}
+
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        return {name: self.groups.interval(of) for name, of in _NUMBERS.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"groups": self.groups.state_dict(), "origin": self.origin}
+
+    def merge(self, state: dict[str, Any]) -> None:
+        if state["origin"] is None:
+            return
+        self.origin = state["origin"] if self.origin is None else self.origin
+        sums, shift = np.array(state["groups"]["sums"], float), state["origin"] - self.origin
+        n, away = sums[:, 0].copy(), sums[:, 3].copy()
+        sums[:, 3] += n * shift
+        sums[:, 4] += 2 * shift * away + n * shift**2
+        self.groups.merge(state["groups"] | {"sums": sums})
+
+
+def _mae(sums: Array) -> Array:
+    return sums[:, 1] / sums[:, 0]
+
+
+def _rmse(sums: Array) -> Array:
+    return np.sqrt(sums[:, 2] / sums[:, 0])
+
+
+def _r2(sums: Array) -> Array:
+    spread = sums[:, 4] - sums[:, 3] ** 2 / sums[:, 0]
+    return 1 - sums[:, 2] / np.where(spread > 1e-12 * sums[:, 4], spread, np.nan)
+
+
+_NUMBERS = {"mae": _mae, "rmse": _rmse, "r2": _r2}

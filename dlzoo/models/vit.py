@@ -1,0 +1,68 @@
+"""ViT: an image is worth 16x16 words (Dosovitskiy et al., 2020, arXiv:2010.11929)."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from dlzoo.errors import ConfigError
+from dlzoo.features import Features
+from dlzoo.layers.transformer import Blocks
+from dlzoo.registry import MODELS
+
+
+@MODELS.register("vit")
+class ViT(nn.Module):
+    """Images (B, C, H, W) to a map of patches (B, dim, H / patch, W / patch), or to the class token (B, dim).
+
+    The paper's ViT-B/16: dim 768, depth 12, heads 12, patch 16, out vector. The default is DeiT's tiny.
+
+    Args:
+        in_channels: channels of a picture
+        image_size: height and width of a picture in pixels
+        patch: height and width of a patch in pixels; null for 16, or less where that leaves fewer than 7x7 patches
+        dim: width of the features
+        depth: number of blocks
+        heads: of attention, each of width dim / heads
+        hidden: width of the feed-forward networks; null for 4 dim
+        dropout: share dropped of the embedding and of every residual branch
+        drop_path: share of the samples for which the last block is skipped in training, rising to it from 0
+        out: the features of every patch, or those of the class token
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        image_size: int,
+        patch: int | None = None,
+        dim: int = 192,
+        depth: int = 12,
+        heads: int = 3,
+        hidden: int | None = None,
+        dropout: float = 0.0,
+        drop_path: float = 0.0,
+        out: Literal["map", "vector"] = "map",
+    ):
+        super().__init__()
+        if patch is None:
+            patch = max(p for p in range(1, 17) if image_size % p == 0 and (p == 1 or image_size // p >= 7))
+        if image_size % patch:
+            raise ConfigError(
+                [f"model.patch: patches of {patch} pixels do not divide pictures of {image_size}x{image_size}"]
+            )
+        self.patches = nn.Conv2d(in_channels, dim, patch, patch)
+        self.token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.position = nn.Parameter(torch.empty(1, (image_size // patch) ** 2 + 1, dim))
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = Blocks(depth, dim, heads, hidden=hidden, dropout=dropout, drop_path=drop_path, eps=1e-6)
+        for weight in (self.patches.weight, self.token, self.position):
+            nn.init.trunc_normal_(weight, std=0.02)
+        self.out = out
+        self.features = Features("vector", dim) if out == "vector" else Features("map", dim, patch)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patches(x)
+        rows, columns = x.shape[2:]
+        x = torch.cat([self.token.expand(len(x), -1, -1), x.flatten(2).transpose(1, 2)], 1)
+        x = self.blocks(self.dropout(x + self.position))
+        return x[:, 0] if self.out == "vector" else x[:, 1:].transpose(1, 2).unflatten(2, (rows, columns))

@@ -1,0 +1,160 @@
+"""Writers of answers: JSON lines, CSV, a folder, or readable lines on a terminal; one answer at a time, memory constant."""
+
+import csv
+import json
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+from dlzoo import files
+from dlzoo.errors import OutputError, UserError, did_you_mean, printable
+from dlzoo.metrics.metric import Answer
+
+FORMATS = (".csv", ".jsonl")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""A spreadsheet runs a cell that starts with one of these."""
+
+
+def finite(value: Any) -> bool:
+    """Whether no number inside `value` is NaN or infinite: JSON has neither."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(map(finite, value.values()))
+    return all(map(finite, value)) if isinstance(value, list) else True
+
+
+def strict(value: Any) -> Any:
+    """`value` with null in the place of every number that is NaN or infinite."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: strict(item) for key, item in value.items()}
+    return [strict(item) for item in value] if isinstance(value, list) else value
+
+
+def flat(answer: Answer) -> dict[str, Any]:
+    """Nested keys joined by dots: {"scores": {"cat": .9}} is {"scores.cat": .9}."""
+    row: dict[str, Any] = {}
+    for key, value in answer.items():
+        if isinstance(value, dict):
+            row |= {f"{key}.{name}": item for name, item in flat(value).items()}
+        else:
+            row[key] = value
+    return row
+
+
+def rows(answer: Answer) -> Iterator[dict[str, Any]]:
+    """The rows of a table that an answer fills: one; or, where it has lists of one length (a forecast), one for each step."""
+    row = flat(answer)
+    lists = {key: value for key, value in row.items() if isinstance(value, list)}
+    if len({len(value) for value in lists.values()}) != 1:
+        yield row
+        return
+    for step, values in enumerate(zip(*lists.values(), strict=True), 1):
+        yield {"source": row.get("source"), "step": step, **row, **dict(zip(lists, values, strict=True))}
+
+
+def cell(value: Any) -> Any:
+    """`value` as a cell of a CSV: text that a spreadsheet would run as a formula gets a `'` in front; numbers stay."""
+    if isinstance(value, (list, dict)):
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if not isinstance(value, str) or not value.startswith(FORMULA):
+        return value
+    with suppress(ValueError):
+        float(value)
+        return value
+    return "'" + value
+
+
+def write_json(file: IO[str], answers: Iterable[Answer]) -> None:
+    """One JSON object a line."""
+    for answer in answers:
+        file.write(json.dumps(answer, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_csv(file: IO[str], answers: Iterable[Answer]) -> None:
+    """A header and the rows of each answer. The columns are those of the first answer that is not an error, and `error`."""
+    waiting: list[Answer] = []
+    writer = None
+    for answer in answers:
+        waiting.append(answer)
+        if writer is None and "error" in answer and len(waiting) < 10_000:
+            continue
+        if writer is None:
+            names = dict.fromkeys(["source", *(next(rows(answer), {})), "error"])
+            writer = csv.DictWriter(file, names, extrasaction="ignore", lineterminator="\n")
+            writer.writeheader()
+        _write_rows(writer, waiting)
+        waiting.clear()
+    if waiting:
+        writer = csv.DictWriter(file, ["source", "error"], extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        _write_rows(writer, waiting)
+
+
+def _write_rows(writer: "csv.DictWriter[str]", answers: list[Answer]) -> None:
+    for answer in answers:
+        for row in rows(answer):
+            writer.writerow({key: cell(value) for key, value in row.items()})
+
+
+def readable(answer: Answer) -> str:
+    """An answer as a person reads it; nothing in it can steer the terminal."""
+    source = printable(str(answer.get("source", "")))
+    if "error" in answer:
+        return f"{source}: error: {printable(str(answer['error']))}"
+    if "text" in answer:
+        return "\n".join(printable(line) for line in str(answer["text"]).split("\n"))
+    if "label" in answer:
+        others = sorted(answer.get("scores", {}).items(), key=lambda item: -item[1])[1:3]
+        rest = ", ".join(f"{printable(str(name))} {score:.3f}" for name, score in others)
+        return f"{source}: {printable(str(answer['label']))} {answer.get('score', 1):.3f}" + (f"  ({rest})" if rest else "")
+    steps = [{key: value for key, value in row.items() if key != "source"} for row in rows(answer)]
+    if len(steps) == 1:
+        return f"{source}: " + "  ".join(_short(key, value) for key, value in steps[0].items())
+    return "\n".join([f"{source}:", *("  " + "  ".join(_short(k, v) for k, v in step.items()) for step in steps)])
+
+
+def _short(key: str, value: Any) -> str:
+    text = f"{value:.6g}" if isinstance(value, float) else printable(str(value))
+    return text if key in ("value", "times") else f"{printable(key)} {text}"
+
+
+def destination(output: Path) -> tuple[Path, Callable[[IO[str], Iterable[Answer]], None]]:
+    """The file that `-o OUTPUT` means and what writes it. Raises UserError for a kind of file that is not written."""
+    if output.suffix in FORMATS and not output.is_dir():
+        return output, write_csv if output.suffix == ".csv" else write_json
+    if output.suffix and not output.is_dir():
+        guess = did_you_mean(output.suffix, FORMATS)
+        raise UserError(f"-o {printable(str(output))}: answers are written as .csv, as .jsonl or into a folder.{guess}")
+    if output.exists() and not output.is_dir():
+        raise OutputError(f"-o {printable(str(output))} is a file, not a folder; end it in .csv or .jsonl to write a file")
+    return output / "answers.jsonl", write_json
+
+
+def save(output: Path, answers: Iterable[Answer]) -> Path:
+    """Write all answers under `output`; the file takes its name once it is whole. Returns the file."""
+    path, write = destination(output)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {printable(str(path.parent))}: {error.strerror}") from error
+
+    def fill(part: Path) -> None:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            write(file, answers)
+
+    files.write(path, fill)
+    return path
+
+
+def show(answers: Iterable[Answer], as_json: bool) -> None:
+    """Each answer on stdout as soon as it is there: JSON lines, or readable lines."""
+    for answer in answers:
+        line = json.dumps(answer, ensure_ascii=False, allow_nan=False) if as_json else readable(answer)
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()

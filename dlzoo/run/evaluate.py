@@ -1,0 +1,221 @@
+"""`dlzoo evaluate RUN`: the scores of a split, with 95 % intervals and the trivial baseline beside them."""
+
+import json as json_
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+from torch import nn
+
+from dlzoo import files
+from dlzoo.config import Component, Config
+from dlzoo.data.dataset import Dataset, Pieces, Subset
+from dlzoo.data.splits import divide
+from dlzoo.engine.loader import batches
+from dlzoo.engine.loop import Scores, Sink
+from dlzoo.engine.loop import evaluate as run_through
+from dlzoo.engine.runtime import Runtime
+from dlzoo.errors import BelowBar, DataError, UserError, choose, printable
+from dlzoo.metrics.metric import Answer
+from dlzoo.registry import DATASETS
+from dlzoo.run import portable, report
+from dlzoo.run.answers import strict, write_json
+from dlzoo.run.build import build_dataset
+from dlzoo.task import Batch, Task
+
+KEEP = 5000
+"""Answers that are kept for figures."""
+
+
+def score(
+    network: nn.Module, task: Task, pieces: Pieces, runtime: Runtime, batch_size: int, write: Path | None = None
+) -> Scores:
+    """Score every piece once: metrics, intervals, baseline; memory does not grow with their number.
+
+    write: a file for every answer with its source and the truth, as JSON lines (of the main process).
+    """
+    return _scored(network, task, batches(task, pieces, batch_size), pieces.source, runtime, write)
+
+
+def _scored(
+    network: nn.Module,
+    task: Task,
+    found: Iterable[Batch],
+    source: Callable[[int], str],
+    runtime: Runtime,
+    write: Path | None,
+) -> Scores:
+    def through(sink: Sink | None = None) -> Scores:
+        return run_through(network, task, found, runtime, detail=True, keep=KEEP, sink=sink)
+
+    if write is None or not runtime.processes.main:
+        return through()
+    write.parent.mkdir(parents=True, exist_ok=True)
+    result: list[Scores] = []
+
+    def fill(part: Path) -> None:
+        with part.open("w", encoding="utf-8") as file:
+            result.append(through(_sink(file, source)))
+
+    files.write(write, fill)
+    return result[0]
+
+
+def _sink(file: IO[str], source: Callable[[int], str]) -> Sink:
+    def write(batch: Batch, answers: list[Answer], truths: list[Answer]) -> None:
+        rows = zip(batch.indices, answers, truths, strict=True)
+        write_json(file, (strict({"source": source(i), **answer, "truth": _bare(truth)}) for i, answer, truth in rows))
+
+    return write
+
+
+def _bare(truth: Answer) -> Answer:
+    """A truth without the parts that say nothing: scores of 0 and 1."""
+    return {key: value for key, value in truth.items() if key not in ("score", "scores")}
+
+
+@dataclass
+class Streamed:
+    """Batches of a dataset's samples in order, read once, without an index of them; the sources of the latest are at hand."""
+
+    task: Task
+    dataset: Dataset
+    batch_size: int
+    start: int = 0
+    sources: list[str] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Batch]:
+        samples = self.dataset.stream()
+        while group := list(islice(samples, self.batch_size)):
+            self.start += len(self.sources)
+            self.sources = [str(sample["source"]) for sample in group]
+            indices = list(range(self.start, self.start + len(group)))
+            yield replace(self.task.collate(self.task.encode_many(group)), indices=indices)
+
+    def source(self, index: int) -> str:
+        """Where sample `index`, one of the latest batch, is from."""
+        return self.sources[index - self.start]
+
+
+def evaluate(
+    run: str | Path,
+    *,
+    data: Path | None = None,
+    split: str = "test",
+    minimum: dict[str, float] | None = None,
+    maximum: dict[str, float] | None = None,
+    output: Path | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    imports: list[Path] | None = None,
+    json: bool = False,
+) -> dict[str, Any]:
+    """Score a run's model on a split of its data, or on all of the data at `data`, and print the scores.
+
+    Writes metrics.json, predictions.jsonl and figures to `output`, or to evaluate/SPLIT in the run (to evaluate/DATA for other
+    data; nowhere for a model folder alone). Raises BelowBar where a metric is below `minimum` or above `maximum`.
+    """
+    model = portable.load(run, device=device, imports=imports or [])
+    task, config = model.task, model.config
+    size = batch_size or config.evaluate.batch_size or config.train.batch_size
+    dataset = build_dataset(replace(config, data=_elsewhere(config.data, data)) if data else config)
+    subset = _whole(dataset) if data else _split(dataset, config, split)
+    name = _folder_name(data) if data else split
+    folder = output or (model.run / "evaluate" / name if model.run else None)
+    write = folder / "predictions.jsonl" if folder else None
+    if data and dataset.along is None and type(task).pieces is Task.pieces:
+        streamed = Streamed(task, dataset, size)
+        scores = _scored(model.network, task, streamed, streamed.source, model.runtime, write)
+    else:
+        scores = score(model.network, task, task.pieces(subset, "test" if data else split), model.runtime, size, write)
+    if not scores.count:
+        raise DataError(f"there is nothing to score in {printable(str(data)) if data else f'the {split} split'}")
+    result = summary(task, scores, run=str(run), split=name)
+    if folder:
+        files.write_json(folder / "metrics.json", result)
+        report.scored(folder, task, scores)
+        result["folder"] = str(folder)
+    if json:
+        print(json_.dumps(result, ensure_ascii=False, allow_nan=False))
+    else:
+        show(result)
+    hold(scores.metrics, minimum or {}, maximum or {})
+    return result
+
+
+def summary(task: Task, scores: Scores, **facts: Any) -> dict[str, Any]:
+    """Scores as one JSON-able object; a number that is undefined is null."""
+    intervals = {name: list(pair) for name, pair in scores.intervals.items()}
+    baseline = {"name": task.baseline, **scores.baseline} if task.baseline else {}
+    return strict({**facts, "samples": scores.count, "metrics": scores.metrics, "intervals": intervals, "baseline": baseline})
+
+
+def show(result: dict[str, Any]) -> None:
+    """The table of `summary`: rich on a terminal, plain columns elsewhere."""
+    title = f"{printable(result['split'])}: {result['samples']:,} samples"
+    baseline, intervals = result["baseline"], result["intervals"]
+    head = ["metric", "score", "95 % interval", *([baseline["name"]] if baseline else [])]
+    lines = []
+    for name, value in result["metrics"].items():
+        interval = " to ".join(map(number, intervals[name])) if name in intervals else ""
+        lines.append([name, number(value), interval, *([number(baseline[name]) if name in baseline else ""] if baseline else [])])
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(*head, title=title, title_justify="left")
+        for line in lines:
+            table.add_row(*line)
+        Console().print(table)
+    else:
+        print(title)
+        widths = [max(map(len, column)) for column in zip(head, *lines, strict=True)]
+        for line in [head, *lines]:
+            print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    if "folder" in result:
+        print(f"written to {printable(result['folder'])}")
+
+
+def number(value: float | None) -> str:
+    """Four digits behind the point below 100, else five in all; `undefined` where there is no number."""
+    if value is None:
+        return "undefined"
+    return f"{value:.4f}" if abs(value) < 100 else f"{value:,.1f}" if abs(value) < 1e6 else f"{value:.4g}"
+
+
+def hold(metrics: dict[str, float], minimum: dict[str, float], maximum: dict[str, float]) -> None:
+    """Raises BelowBar where a metric misses its bar (an undefined one does), UserError for a metric that there is not."""
+    for name in [*minimum, *maximum]:
+        if name not in metrics:
+            raise UserError(choose(name, metrics, "metric"))
+    missed = [f"{name} {number(strict(metrics[name]))} is below {bar:g}" for name, bar in minimum.items() if not metrics[name] >= bar]
+    missed += [f"{name} {number(strict(metrics[name]))} is above {bar:g}" for name, bar in maximum.items() if not metrics[name] <= bar]
+    if missed:
+        raise BelowBar("; ".join(missed))
+
+
+def _elsewhere(data: Component, path: Path) -> Component:
+    """The same kind of data, read from `path`."""
+    if not any(parameter.name == "path" for parameter in DATASETS.entry(data.name).parameters):
+        raise UserError(f"--data: this run was trained on '{data.name}', which reads no path; train on your own files to evaluate on such")
+    return replace(data, args={**data.args, "path": str(path)})
+
+
+def _whole(dataset: Dataset) -> Subset:
+    indices = list(range(len(dataset))) if dataset.along else []
+    return Subset(dataset, indices, [(0, length) for length in dataset.lengths()] if dataset.along else None)
+
+
+def _split(dataset: Dataset, config: Config, split: str) -> Subset:
+    found = divide(dataset, config.split)
+    if split not in found:
+        raise DataError(choose(split, found, "split"))
+    return found[split]
+
+
+def _folder_name(data: Path) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", data.resolve().stem).strip(".")[:100] or "data"

@@ -1,0 +1,133 @@
+"""One number for each row of a table: prices, doses, demand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dlzoo import losses
+from dlzoo.choices import Numbers, RegressionLoss
+from dlzoo.data.dataset import Sample, Subset
+from dlzoo.errors import DataError
+from dlzoo.heads.pooled import Pooled
+from dlzoo.metrics.metric import Answer, Metric
+from dlzoo.metrics.regression import Regression
+from dlzoo.registry import TASKS
+from dlzoo.task import Batch, Columns, Example, Task
+from dlzoo.tasks import rows
+from dlzoo.tasks.classification import where
+from dlzoo.transforms.table import TableEncoder
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@TASKS.register("tabular_regression")
+class TabularRegression(Task):
+    """Numbers (B, F) and codes of categories (B, C) to one number (B, 1), learned in standard deviations of the target.
+
+    Args:
+        numbers: standard is mean and deviation; robust is median and quartiles, outliers bent; quantile maps to a normal
+        rare: categories with fewer rows than this in the training split count as unknown
+        loss: mse estimates the mean, mae the median, huber lies between
+        delta: error, in standard deviations, from which huber grows like mae
+    """
+
+    needs = ("row", "value")
+    accepts = ("vector",)
+    monitor = "-rmse"
+    baseline = "mean"
+
+    def __init__(self, numbers: Numbers = "standard", rare: int = 2, loss: RegressionLoss = "mse", delta: float = 1.0):
+        self.encoder = TableEncoder(numbers, rare)
+        self.kind = loss
+        self.delta = delta
+        self.mean, self.std = 0.0, 1.0
+
+    def fit(self, data: Subset) -> None:
+        values = np.array([_number(v, data.source(i) + ": ") for i, v in enumerate(data.column("value"))])
+        if not len(values):
+            raise DataError("the training split has no rows.")
+        self.mean, self.std = float(values.mean()), float(values.std()) or 1.0
+        self.encoder.fit(data.column("row"))
+        self.notes = rows.notes(self.encoder)
+        self._ready()
+
+    def _ready(self) -> None:
+        if self.encoder.codes:
+            self.inputs, self.requires = ("x", "codes"), ("categories",)
+
+    def facts(self) -> dict[str, Any]:
+        return rows.facts(self.encoder)
+
+    def encode(self, sample: Sample, rng: Random | None = None) -> Example:
+        return {key: value[0] for key, value in self.encode_many([sample]).items()}
+
+    def encode_many(self, samples: list[Sample]) -> Columns:
+        columns: Columns = rows.encode(self.encoder, samples)
+        if samples and "value" in samples[0]:  # in the user's unit, so that the truth stays exact
+            values = [_number(sample["value"], where(sample)) for sample in samples]
+            columns["value"] = torch.tensor(values, dtype=torch.float64)
+        return columns
+
+    def collate(self, columns: Columns) -> Batch:
+        targets = {"value": columns["value"]} if "value" in columns else {}
+        return Batch(rows.inputs(columns), targets, count=len(columns["x"]))
+
+    def head(self, backbone: nn.Module) -> nn.Module:
+        return Pooled(backbone.features, 1)
+
+    def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        targets = ((batch.targets["value"] - self.mean) / self.std).to(outputs.dtype)
+        return losses.regression(outputs.squeeze(-1), targets, self.kind, delta=self.delta)
+
+    def _values(self, outputs: Tensor) -> Tensor:
+        return outputs.squeeze(-1).double() * self.std + self.mean
+
+    def decode(self, outputs: Tensor, batch: Batch) -> list[Answer]:
+        return [{"value": value} for value in self._values(outputs).tolist()]
+
+    def truth(self, batch: Batch) -> list[Answer]:
+        return [{"value": value} for value in batch.targets["value"].tolist()]
+
+    def guess(self, batch: Batch) -> list[Answer]:
+        return [{"value": self.mean}] * batch.count
+
+    def metrics(self) -> list[Metric]:
+        return [Regression()]
+
+    def update(self, metrics: list[Metric], outputs: Tensor, batch: Batch) -> None:
+        values, truths = self._values(outputs).cpu().numpy(), batch.targets["value"].cpu().numpy()
+        for metric in metrics:
+            assert isinstance(metric, Regression)
+            metric.update_arrays(values, truths)
+
+    def read(self, source: Path | str) -> Iterator[Sample | DataError]:
+        return rows.read(self.encoder, source)
+
+    def plot(self, metrics: list[Metric], answers: list[Answer], truths: list[Answer]) -> dict[str, Figure]:
+        from dlzoo.report import figures
+
+        return {"residuals": figures.residuals([a["value"] for a in answers], [t["value"] for t in truths])}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"mean": self.mean, "std": self.std, "table": self.encoder.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.mean, self.std = state["mean"], state["std"]
+        self.encoder.load_state_dict(state["table"])
+        self._ready()
+
+
+def _number(value: Any, place: str) -> float:
+    """The target of a row. Raises DataError where it is missing or not finite."""
+    if value is None or not math.isfinite(value):
+        raise DataError(f"{place}the target is {'missing' if value is None or value != value else 'infinite'}.")
+    return float(value)

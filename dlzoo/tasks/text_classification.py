@@ -1,0 +1,120 @@
+"""One label for each text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pad_sequence
+
+from dlzoo.choices import ClassificationLoss, Pool, Tokens
+from dlzoo.data.dataset import Sample, Subset
+from dlzoo.errors import DataError
+from dlzoo.heads.pooled import Pooled
+from dlzoo.registry import TASKS
+from dlzoo.task import Batch, Columns, Example
+from dlzoo.tasks.classification import ClassificationTask
+from dlzoo.transforms.text import PAD, UNKNOWN
+from dlzoo.transforms.text import tokenizer as build
+
+
+@TASKS.register("text_classification")
+class TextClassification(ClassificationTask):
+    """Texts, as tokens (B, T) with a mask (B, T), to scores (B, K).
+
+    Args:
+        tokenizer: what a token is; bpe learns its pieces of words from the training split
+        vocab: largest vocabulary, the most frequent first; null for no limit (bpe: 4096)
+        min_count: times that an entry occurs in the training split at least; null for 2 (characters: 1)
+        lower: make all letters small first
+        context: longest text in tokens; of a longer one the beginning is kept
+        word_dropout: share of the tokens of a training text that is made unknown
+        dropout: share of the pooled features that is dropped before the scores
+        loss: focal looks more at what is hard; binary_cross_entropy is each class against the rest
+        smoothing: share of the target that is spread over all classes
+        gamma: of the focal loss, how much more it looks at what is hard
+        balance: weigh classes by one over their frequency
+        pool: how features become one vector; auto is the mean, or the last place of a causal model
+    """
+
+    needs = ("text", "label")
+    accepts = ("sequence", "vector")
+    ragged = ("tokens",)
+
+    def __init__(
+        self,
+        tokenizer: Tokens = "words",
+        vocab: int | None = None,
+        min_count: int | None = None,
+        lower: bool = True,
+        context: int = 256,
+        word_dropout: float = 0.0,
+        dropout: float = 0.0,
+        loss: ClassificationLoss = "cross_entropy",
+        smoothing: float = 0.0,
+        gamma: float = 2.0,
+        balance: bool = False,
+        pool: Pool = "auto",
+    ):
+        super().__init__(loss, smoothing, gamma, balance)
+        self.tokenizer = build(tokenizer, vocab, min_count)
+        self.lower = lower
+        self.context = context
+        self.word_dropout = word_dropout
+        self.dropout = dropout
+        self.pool = pool
+        self.column: str | None = None
+        self.notes: list[str] = []
+
+    def fit(self, data: Subset) -> None:
+        self.fit_labels(data.column("label"))
+        texts = [self._text(text) for text in data.column("text")]
+        self.tokenizer.fit(texts)
+        self.column = getattr(data.dataset, "text", None)
+        cut = sum(len(self.tokenizer.encode(text)) > self.context for text in texts)
+        if cut:
+            self.notes = [f"{cut:,} of {len(texts):,} training texts are longer than context: {self.context}; only their beginning is read"]
+
+    def facts(self) -> dict[str, Any]:
+        return {"vocab_size": self.tokenizer.size, "context": self.context}
+
+    def encode(self, sample: Sample, rng: Random | None = None) -> Example:
+        tokens = torch.from_numpy(self.tokenizer.encode(self._text(sample["text"]))[: self.context].astype("int64"))
+        if not len(tokens):
+            tokens = torch.tensor([UNKNOWN])  # a model sees at least one place
+        return {"tokens": tokens, **self.encode_label(sample)}
+
+    def collate(self, columns: Columns) -> Batch:
+        x = pad_sequence(columns["tokens"], batch_first=True, padding_value=PAD)
+        return Batch({"x": x, "mask": x != PAD}, self.targets(columns), count=len(x))
+
+    def augment(self, batch: Batch, rng: torch.Generator) -> Batch:
+        if not self.word_dropout:
+            return batch
+        x = batch.inputs["x"]
+        lost = (torch.rand(x.shape, generator=rng, device=x.device) < self.word_dropout) & batch.inputs["mask"]
+        return replace(batch, inputs=batch.inputs | {"x": x.masked_fill(lost, UNKNOWN)})
+
+    def head(self, backbone: nn.Module) -> nn.Module:
+        return Pooled(backbone.features, len(self.classes), self.pool, dropout=self.dropout)
+
+    def read(self, source: Path | str) -> Iterator[Sample | DataError]:
+        from dlzoo.data.texts import read_texts
+
+        yield from read_texts(source, self.column)
+
+    def _text(self, text: str) -> str:
+        return text.lower() if self.lower else text
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"tokenizer": self.tokenizer.state_dict(), "column": self.column}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.tokenizer.load_state_dict(state["tokenizer"])
+        self.column = state["column"]

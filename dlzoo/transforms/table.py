@@ -1,0 +1,184 @@
+"""Rows of a table as tensors: scaled numbers and codes of categories, learned from the training rows."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dlzoo.choices import Numbers
+from dlzoo.errors import DataError, did_you_mean, printable
+
+Row = dict[str, Any]
+Floats = NDArray[np.float64]
+KNOTS = 100
+"""Quantiles that the map to a normal distribution goes through."""
+FAR = 10.0
+"""Scaled numbers are cut off beyond this, so that one absurd cell cannot drown the others."""
+
+
+class TableEncoder:
+    """Number columns scaled, category columns as codes.
+
+    Numbers: `standard` subtracts the mean and divides by the standard deviation; `robust` subtracts the median, divides by
+    the quartile range and bends outliers towards 3 (RealMLP, Holzmüller et al., 2024); `quantile` maps the ranks to a normal
+    distribution. A missing number is the median, and an indicator column says so where the training rows miss some. Columns
+    that never vary are left out. Categories: codes from 1; a missing cell is a category like any other; code 0 is for what
+    the training rows lack, or have fewer than `rare` times.
+    """
+
+    def __init__(self, numbers: Numbers = "standard", rare: int = 2):
+        self.scale = numbers
+        self.rare = rare
+        self.columns: list[dict[str, Any]] = []
+        """Of each column: name; of a number: median, missing, and a, b or knots; of a category: values."""
+        self.constant: list[str] = []
+
+    def fit(self, rows: Sequence[Row]) -> None:
+        """Learn from the training rows. Raises DataError where no column is left to learn from."""
+        self.columns, self.constant = [], []
+        for name in rows[0]:
+            cells = [row[name] for row in rows]
+            numbers = isinstance(next((cell for cell in cells if cell is not None), None), (int, float))
+            column = self._number(name, cells) if numbers else self._category(name, cells)
+            if column is None:
+                self.constant.append(name)
+            else:
+                self.columns.append(column)
+        if not self.columns:
+            raise DataError(
+                f"no column of the table varies in the training split: {', '.join(map(printable, rows[0]))}."
+            )
+        self._ready()
+
+    def _number(self, name: str, cells: list[Any]) -> dict[str, Any] | None:
+        values = _floats(name, cells, None)
+        there = values[~np.isnan(values)]
+        missing = len(there) < len(values)
+        if len(there) == 0 or (there.min() == there.max() and not missing):
+            return None
+        column: dict[str, Any] = {"name": name, "median": float(np.median(there)), "missing": missing}
+        if self.scale == "quantile":
+            knots, places = np.unique(np.quantile(there, np.linspace(0, 1, KNOTS + 1)), return_inverse=True)
+            rank = np.bincount(places, np.linspace(0, 1, KNOTS + 1)) / np.bincount(places)
+            share = torch.from_numpy(np.clip(rank, 0.001, 0.999))
+            return column | {"knots": knots.tolist(), "normal": torch.special.ndtri(share).tolist()}
+        if self.scale == "robust":
+            low, high = np.quantile(there, [0.25, 0.75])
+            return column | {"shift": column["median"], "divide": _spread(high - low, (there.max() - there.min()) / 2)}
+        return column | {"shift": float(there.mean()), "divide": _spread(there.std(), 1.0)}
+
+    def _category(self, name: str, cells: list[Any]) -> dict[str, Any] | None:
+        counts = Counter(cells)
+        if len(counts) < 2:
+            return None
+        known = sorted((value for value, n in counts.items() if n >= self.rare), key=lambda v: (v is not None, v))
+        return {"name": name, "values": known}
+
+    def _ready(self) -> None:
+        self.numbers = [column for column in self.columns if "values" not in column]
+        self.codes = [column for column in self.columns if "values" in column]
+        self._wanted = frozenset(self.names)
+        self._code = [{value: i for i, value in enumerate(column["values"], 1)} for column in self.codes]
+
+    @property
+    def names(self) -> list[str]:
+        """The columns that are read."""
+        return [column["name"] for column in self.columns]
+
+    @property
+    def types(self) -> dict[str, str]:
+        """`number` or `category`, for each column that is read."""
+        return {column["name"]: "category" if "values" in column else "number" for column in self.columns}
+
+    @property
+    def features(self) -> int:
+        """How many numbers F a row becomes."""
+        return len(self.numbers) + sum(column["missing"] for column in self.numbers)
+
+    @property
+    def categories(self) -> list[int]:
+        """How many codes each category column has, 0 included."""
+        return [len(column["values"]) + 1 for column in self.codes]
+
+    def __call__(self, rows: Sequence[Row], sources: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """`x` (N, F) float32 and, where there are category columns, `codes` (N, C) int64.
+
+        Raises DataError that names the row by its source, for a column that is not there, text in a number column, or an
+        infinite number.
+        """
+        self._check(rows, sources)
+        scaled, gaps = [], []
+        for column in self.numbers:
+            values = _floats(column["name"], [row[column["name"]] for row in rows], sources)
+            gone = np.isnan(values)
+            scaled.append(self._scaled(np.where(gone, column["median"], values), column))
+            if column["missing"]:
+                gaps.append(gone.astype(np.float64))
+        table = np.stack(scaled + gaps, 1) if scaled else np.zeros((len(rows), 0))
+        tensors = {"x": torch.from_numpy(table.astype(np.float32))}
+        if self.codes:
+            codes = [
+                [code.get(row[column["name"]], 0) for row in rows]
+                for column, code in zip(self.codes, self._code, strict=True)
+            ]
+            tensors["codes"] = torch.tensor(codes, dtype=torch.long).mT.contiguous()
+        return tensors
+
+    def _check(self, rows: Sequence[Row], sources: Sequence[str] | None) -> None:
+        for i, row in enumerate(rows):
+            if lacking := self._wanted - row.keys():
+                name = min(lacking)
+                raise DataError(
+                    f"{_at(sources, i)}there is no column '{printable(name)}', which the model was trained with."
+                    f"{did_you_mean(name, row)} The columns here are: {', '.join(map(printable, row))}."
+                )
+
+    def _scaled(self, values: Floats, column: dict[str, Any]) -> Floats:
+        if self.scale == "quantile":
+            return np.interp(values, column["knots"], column["normal"])
+        scaled = (values - column["shift"]) / column["divide"]
+        return scaled / np.sqrt(1 + (scaled / 3) ** 2) if self.scale == "robust" else np.clip(scaled, -FAR, FAR)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"columns": self.columns, "constant": self.constant}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.columns, self.constant = state["columns"], state["constant"]
+        self._ready()
+
+
+def _spread(value: float, otherwise: float) -> float:
+    """A divisor that is not 0."""
+    return float(value) if value > 0 else float(otherwise) or 1.0
+
+
+def _floats(name: str, cells: list[Any], sources: Sequence[str] | None) -> Floats:
+    """The cells of a number column, nan where missing. Raises DataError for text and infinities."""
+    try:
+        values = np.array(cells, np.float64)
+    except (ValueError, TypeError):
+        values = np.array([_float(name, cell, sources, i) for i, cell in enumerate(cells)])
+    if np.isinf(values).any():
+        i = int(np.flatnonzero(np.isinf(values))[0])
+        raise DataError(f"{_at(sources, i)}column '{printable(name)}' has an infinite number.")
+    return values
+
+
+def _float(name: str, cell: Any, sources: Sequence[str] | None, row: int) -> float:
+    try:
+        return math.nan if cell is None or cell == "" else float(cell)
+    except (ValueError, TypeError):
+        raise DataError(
+            f"{_at(sources, row)}column '{printable(name)}' holds numbers, and here is '{printable(str(cell))[:80]}'."
+        ) from None
+
+
+def _at(sources: Sequence[str] | None, row: int) -> str:
+    return f"{printable(sources[row])}: " if sources else ""
