@@ -21,3 +21,6 @@ Augment = Literal["none", "flip", "shift", "shift_flip", "zoom_flip"]
 """Random changes to a batch of pictures: transforms.augment."""
 Numbers = Literal["standard", "robust", "quantile"]
 """How transforms.table scales the number columns."""
+SeriesScale = Literal["window", "last", "series", "none"]
+SeriesTransform = Literal["none", "log"]
+"""How transforms.scaling normalises windows of series, and what it does first."""

@@ -58,7 +58,9 @@ class Sampling:
         if self.temperature == 0:
             return scores.argmax(-1)
         total = self.filter(scores / self.temperature).softmax(-1).double().cumsum(-1)
-        return torch.searchsorted(total, uniform[:, None] * total[:, -1:], right=True)[:, 0].clamp(max=scores.shape[-1] - 1)
+        return torch.searchsorted(total, uniform[:, None] * total[:, -1:], right=True)[:, 0].clamp(
+            max=scores.shape[-1] - 1
+        )
 
     def filter(self, scores: Tensor) -> Tensor:
         """Scores (B, V) with minus infinity where top_k, then top_p, then min_p leave a token out."""

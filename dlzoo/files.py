@@ -1,4 +1,4 @@
-"""Files and folders that are either whole or not there; run folders; locks. What goes wrong is said in a user's words."""
+"""Files and folders that are either whole or not there; run folders; locks; what went wrong, in a user's words."""
 
 from __future__ import annotations
 

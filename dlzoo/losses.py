@@ -95,7 +95,7 @@ def _one_hot(labels: Tensor, scores: Tensor, smoothing: float, mask: Tensor | No
 def regression(
     values: Tensor, targets: Tensor, loss: RegressionLoss = "mse", *, delta: float = 1.0, mask: Tensor | None = None
 ) -> Tensor:
-    """The named loss of values against targets of one shape: squared, absolute, or Huber's (1964), squared to `delta`."""
+    """The named loss of values against targets of one shape: squared, absolute, or Huber's (1964)."""
     if loss == "mse":
         return total((values - targets).square(), mask)
     if loss == "mae":

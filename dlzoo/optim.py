@@ -1,4 +1,4 @@
-"""Optimizers and schedules as torch-free dataclasses: the `optimizer` and `schedule` sections of a config, decided by `name`.
+"""Optimizers and schedules as torch-free dataclasses: the sections `optimizer` and `schedule`, decided by `name`.
 
 The fields are the arguments of the classes of the same name in torch.optim; engine/optimizer.py builds those.
 """

@@ -10,6 +10,8 @@ from functools import reduce
 from operator import or_
 from typing import Any, Final, Literal, Union, get_args, get_origin
 
+from dlzoo.config import Component
+
 
 class Required:
     """The default of a parameter that has none."""

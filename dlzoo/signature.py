@@ -45,6 +45,8 @@ class Entry:
     """Keys that `facts` can return, as far as they stand in its text."""
     kinds: tuple[str, ...] = ()
     """Kinds of features that the class can promise, as far as they stand in its text; empty where that is unknown."""
+    causal: bool | None = None
+    """Whether the features never, or always, see the future; None where an argument decides."""
 
     def parameter(self, name: str) -> Parameter | None:
         """The parameter of that name, if there is one."""
@@ -57,7 +59,7 @@ class Entry:
 
 
 def shown(file: Path) -> str:
-    """`file` as one would type it: from the package's parent for our own files, from here for those below, else whole."""
+    """`file` as one would type it: from the package's parent for our own files, from here for those below."""
     for root in (PACKAGE.parent, Path.cwd()):
         if file.is_relative_to(root):
             return str(file.relative_to(root))
@@ -131,7 +133,7 @@ class _Source:
             attributes |= source.attributes(cls)
         source, init = next(self.methods(family, "__init__"), (self, None))
         _, forward = next(self.methods(family, "forward"), (self, None))
-        _, facts = next(self.methods(family, "facts"), (self, None))
+        giver, facts = next(self.methods(family, "facts"), (self, None))
         parameters = source.parameters(init, docs, method=True) if init else ()
         return Entry(
             kind=kind,
@@ -144,8 +146,9 @@ class _Source:
             parameters=parameters,
             attributes=attributes,
             forward=tuple(arg.arg for arg in _arguments(forward)[1:]) if forward else (),
-            facts=tuple(_keys(facts)) if facts else (),
+            facts=tuple(giver.facts(facts)) if facts else (),
             kinds=tuple(sorted({kind for _, cls in family for kind in _kinds(cls, parameters)})),
+            causal=_causal([cls for _, cls in family]),
         )
 
     def family(self, cls: ast.ClassDef) -> Iterator[tuple[_Source, ast.ClassDef]]:
@@ -162,13 +165,24 @@ class _Source:
                     yield from source.family(source.classes[base.id])
 
     def imported(self, name: str) -> Path | None:
-        """The file of dlzoo's that `name` is imported from, if it is."""
+        """The file of dlzoo's that `name` is imported from, or that it is."""
         for node in self.tree.body:
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dlzoo."):
                 if any((alias.asname or alias.name) == name for alias in node.names):
-                    file = PACKAGE.parent.joinpath(*str(node.module).split(".")).with_suffix(".py")
-                    return file if file.exists() else None
+                    path = PACKAGE.parent.joinpath(*str(node.module).split("."))
+                    return next((file for file in (path / f"{name}.py", path.with_suffix(".py")) if file.exists()), None)
         return None
+
+    def facts(self, node: ast.FunctionDef) -> Iterator[str]:
+        """Keys that a function can return: those in its text, and in that of a function of another file that it calls."""
+        yield from _keys(node)
+        for call in ast.walk(node):
+            match call:
+                case ast.Call(func=ast.Attribute(value=ast.Name(id=module), attr=name)):
+                    file = self.imported(module)
+                    for other in _source(file).tree.body if file else ():
+                        if isinstance(other, ast.FunctionDef) and other.name == name:
+                            yield from _keys(other)
 
     @staticmethod
     def methods(family: list[tuple[_Source, ast.ClassDef]], name: str) -> Iterator[tuple[_Source, ast.FunctionDef]]:
@@ -283,3 +297,16 @@ def _kinds(cls: ast.ClassDef, parameters: tuple[Parameter, ...]) -> Iterator[str
                                     yield from (
                                         choice for choice in choices_of(parameter.type) if choice in get_args(Kind)
                                     )
+
+
+def _causal(classes: list[ast.ClassDef]) -> bool | None:
+    """What the `causal` of every `Features(...)` says: False where it is left out, None where it is not a plain value."""
+    found: set[bool | None] = set()
+    for cls in classes:
+        for call in ast.walk(cls):
+            match call:
+                case ast.Call(func=ast.Name(id="Features"), keywords=keywords):
+                    value = next((keyword.value for keyword in keywords if keyword.arg == "causal"), None)
+                    plain = isinstance(value, ast.Constant)
+                    found.add(False if value is None else bool(value.value) if plain else None)  # type: ignore[attr-defined]
+    return found.pop() if len(found) == 1 else None

@@ -25,7 +25,8 @@ SCALARS = {
     "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
     "int": (r"[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
     "float": (
-        r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|"
+        r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
         list("-+0123456789."),
     ),
 }
@@ -58,7 +59,7 @@ class Node:
 Problem = tuple[Place, str]
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818
     """A reason to stop reading at once."""
 
     def __init__(self, mark: yaml.Mark, message: str):
@@ -108,7 +109,7 @@ def dump(values: dict[str, Any]) -> str:
 
 
 def read(path: Path, problems: list[Problem]) -> Node:
-    """The tree of the file at `path`. Mistakes that leave the rest readable go to `problems`; others raise ConfigError."""
+    """The tree of the file at `path`. Mistakes that leave the rest readable go to `problems`, others raise."""
     name = printable(str(path))
     try:
         if not path.exists():
@@ -210,11 +211,7 @@ def _tag(node: yaml.Node) -> str:
 
 def _worded(error: yaml.MarkedYAMLError, text: str) -> str:
     mark = error.problem_mark
-    if (
-        mark is not None
-        and text.splitlines()[mark.line : mark.line + 1]
-        and "\t" in text.splitlines()[mark.line][: mark.column + 1]
-    ):
+    if mark is not None and "\t" in text[text.rfind("\n", 0, mark.index) + 1 : mark.index + 1]:
         return "a tab; use spaces"
     if error.context == "expected a single document in the stream":
         return "a second document ('---'); a config is one document"

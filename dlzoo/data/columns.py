@@ -2,13 +2,14 @@
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from dlzoo.data.delimited import Rows
+from dlzoo.data.rows import Source
 from dlzoo.errors import ConfigError, DataError, choose, printable
 
 TYPES = ("number", "category", "ignore")
@@ -20,19 +21,6 @@ DISTINCT = 100_000
 """Different texts up to which a column is watched for being an identifier."""
 LEADING_ZERO = re.compile(r"^[+-]?0\d", re.MULTILINE)
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
-
-
-class Source(Protocol):
-    """A file of rows: what delimited text and Parquet have in common."""
-
-    name: str
-    columns: list[str]
-    unnamed: set[str]
-    types: dict[str, str]
-
-    def index(self, column: str) -> int: ...
-
-    def chunks(self) -> Iterator[Rows]: ...
 
 
 @dataclass

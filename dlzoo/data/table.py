@@ -1,4 +1,4 @@
-"""Tables: rows of numbers and categories in CSV, TSV or Parquet files."""
+"""Tables: rows of numbers and categories in CSV, TSV, JSON-lines or Parquet files."""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -7,22 +7,19 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dlzoo.data.columns import MISSING, Chunk, Format, Source, declared_types, infer, numbers, parse
+from dlzoo.data.columns import MISSING, Chunk, Format, declared_types, infer, numbers, parse
 from dlzoo.data.dataset import Sample
-from dlzoo.data.delimited import Delimited
 from dlzoo.data.folders import split_files
 from dlzoo.data.frame import Columns, Frame
 from dlzoo.data.location import existing, fingerprint, first_few
-from dlzoo.data.parquet import Parquet
+from dlzoo.data.rows import SUFFIXES, Source, open_rows
 from dlzoo.errors import DataError, printable
 from dlzoo.registry import DATASETS
-
-SUFFIXES = (".csv", ".tsv", ".parquet")
 
 
 @DATASETS.register("table")
 class Table(Frame):
-    """Rows of a CSV, TSV or Parquet file: `row`, `label`, and `value` where the target is a number.
+    """Rows of a CSV, TSV, JSON-lines or Parquet file: `row`, `label`, and `value` where the target is a number.
 
     Args:
         path: the file, or a folder with train.csv and perhaps validation.csv and test.csv
@@ -55,7 +52,7 @@ class Table(Frame):
         files = {"train": path, "validation": validation_path, "test": test_path}
         if existing(path).is_dir():
             files = {**files, **split_files(Path(path), SUFFIXES)}
-        self._sources = {s: open_table(file, separator, encoding) for s, file in files.items() if file is not None}
+        self._sources = {s: open_rows(file, separator, encoding=encoding) for s, file in files.items() if file is not None}
         first = next(iter(self._sources.values()))
         first.index(target)
         self._declared = declared_types(first, {**dict.fromkeys(ignore or [], "ignore"), **(columns or {})})
@@ -178,17 +175,12 @@ def _all_bad(source: Source, bad: dict[int, DataError]) -> DataError:
     return DataError(f"{bad[min(bad)]}\n{len(bad):,} rows of {source.name} are bad: {first_few([str(n) for n in sorted(bad)])}.")
 
 
-def open_table(path: str | Path, separator: str | None = None, encoding: str = "utf-8") -> Delimited | Parquet:
-    """A CSV, TSV or Parquet file, only its beginning read."""
-    return Parquet(path) if str(path).lower().endswith(".parquet") else Delimited(path, separator, encoding=encoding)
-
-
 def read_chunks(path: str | Path, columns: dict[str, str], missing: list[str] | None = None, decimal: str = ".") -> Iterator[Chunk]:
     """The named columns (number or category) of a file as arrays and lists, some thousand rows at a time; bad rows beside them.
 
     Raises DataError for a file that cannot be read or lacks a column; further columns are passed over.
     """
-    source = open_table(path)
+    source = open_rows(path)
     style = Format(MISSING if missing is None else tuple(missing), decimal)
     declared_types(source, columns)
     for rows in source.chunks():

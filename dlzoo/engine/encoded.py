@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import mmap
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from random import Random
 from typing import Any, Protocol
@@ -20,6 +20,10 @@ from dlzoo.task import Columns, Example, Task, columns
 
 IN_MEMORY = 2 * 2**30
 """Bytes of encoded pieces that are kept in memory; what is beyond is kept in a memory-mapped temporary file."""
+
+
+CHUNK = 512
+"""Pieces that are encoded together."""
 
 
 class Source(Protocol):
@@ -48,6 +52,27 @@ def encode(task: Task, pieces: Pieces, index: int, rng: Random | None = None) ->
     except DataError as error:
         where = pieces.source(index)
         raise error if where in str(error) else DataError(f"{where}: {error}") from error
+
+
+def encode_many(task: Task, pieces: Pieces, indices: Sequence[int]) -> Columns:
+    """Several pieces encoded together; where that fails, one by one, to say which piece is the bad one."""
+    try:
+        return task.encode_many([pieces[index] for index in indices])
+    except (DataError, RuntimeError, KeyError):
+        examples = [encode(task, pieces, index) for index in indices]
+        for index, example in zip(indices, examples, strict=True):
+            _alike(example, examples[0], task.ragged, pieces.source(index))
+        raise
+
+
+def _alike(example: Example, first: Example, ragged: tuple[str, ...], where: str) -> None:
+    """Raise DataError unless two examples can stand in one batch."""
+    if example.keys() != first.keys():
+        raise DataError(f"{where}: only some samples have {', '.join(sorted(first.keys() ^ example.keys()))}")
+    for name, tensor in example.items():
+        mine, others = ((t.shape[name in ragged :], t.dtype) for t in (tensor, first[name]))
+        if mine != others:
+            raise DataError(f"{where}: {name} is {tuple(mine[0])} of {mine[1]}, that of others {tuple(others[0])} of {others[1]}")
 
 
 class Direct:
@@ -90,20 +115,18 @@ class Kept:
 
     def __init__(self, task: Task, pieces: Pieces, progress: Callable[[Iterable[int]], Iterable[int]] = iter):
         self.count = len(pieces)
-        self.columns: dict[str, _Dense | _Ragged] = {}
         first = encode(task, pieces, 0)
         limit = IN_MEMORY // max(1, len(first))
-        for name, tensor in first.items():
-            self.columns[name] = (_Ragged if name in task.ragged else _Dense)(tensor, self.count, limit)
-        for index in progress(range(self.count)):
-            example = encode(task, pieces, index) if index else first
-            if example.keys() != first.keys():
-                missing = ", ".join(sorted(first.keys() ^ example.keys()))
-                raise DataError(f"{pieces.source(index)}: only some samples have {missing}")
-            for name, tensor in example.items():
-                if not self.columns[name].add(tensor):
-                    shapes = f"{tuple(tensor.shape)} {tensor.dtype}, others {tuple(first[name].shape)} {first[name].dtype}"
-                    raise DataError(f"{pieces.source(index)}: {name} has the shape {shapes}")
+        self.columns: dict[str, _Dense | _Ragged] = {
+            name: (_Ragged if name in task.ragged else _Dense)(tensor, self.count, limit) for name, tensor in first.items()
+        }
+        for start in progress(range(0, self.count, CHUNK)):
+            indices = range(start, min(start + CHUNK, self.count))
+            found = encode_many(task, pieces, indices)
+            here = {name: values[0] for name, values in found.items()}
+            _alike(here, first, task.ragged, pieces.source(start))
+            for name, values in found.items():
+                self.columns[name].add(values)
         for column in self.columns.values():
             column.close()
 
@@ -166,15 +189,12 @@ class _Dense:
         self.values = torch.empty((count if fits else 0, *first.shape), dtype=first.dtype)
         self.bytes = None if fits else _Bytes(first.dtype, 0)
 
-    def add(self, tensor: Tensor) -> bool:
-        if tensor.shape != self.shape or tensor.dtype != self.dtype:
-            return False
+    def add(self, values: Any) -> None:
         if self.bytes is None:
-            self.values[self.used] = tensor
+            self.values[self.used : self.used + len(values)] = values
         else:
-            self.bytes.add(tensor)
-        self.used += 1
-        return True
+            self.bytes.add(values)
+        self.used += len(values)
 
     def close(self) -> None:
         if self.bytes is not None:
@@ -192,12 +212,9 @@ class _Ragged:
         self.bytes = _Bytes(first.dtype, limit)
         self.sizes: list[int] = []
 
-    def add(self, tensor: Tensor) -> bool:
-        if tensor.shape[1:] != self.rest or tensor.dtype != self.dtype:
-            return False
-        self.bytes.add(tensor)
-        self.sizes.append(len(tensor))
-        return True
+    def add(self, values: Any) -> None:
+        self.bytes.add(torch.cat(values))
+        self.sizes += map(len, values)
 
     def close(self) -> None:
         self.values = self.bytes.close().view(-1, *self.rest)

@@ -16,7 +16,7 @@ from dlzoo.engine import encoded
 from dlzoo.engine.order import Order, micro_batches
 from dlzoo.engine.processes import Processes
 from dlzoo.errors import DataError, ResourceError, UserError
-from dlzoo.task import Batch, Columns, Task, columns
+from dlzoo.task import Batch, Columns, Task
 
 PATIENCE = 120.0
 """Seconds without a batch after which a worker counts as stuck."""
@@ -86,7 +86,7 @@ def batches(task: Task, pieces: Pieces, size: int, processes: Processes | None =
     gather = getattr(pieces, "gather", None)
     for start in range(0, len(mine), size):
         indices = list(mine[start : start + size])
-        found = gather(indices) if gather else columns([encoded.encode(task, pieces, i) for i in indices], task.ragged)
+        found = gather(indices) if gather else encoded.encode_many(task, pieces, indices)
         yield _batch(task, found, indices)
 
 

@@ -13,41 +13,37 @@ def factor(schedule: Schedule, step: int, steps: int) -> float:
     Warm-up rises linearly to 1 over its updates; what follows counts from its end.
     """
     warm = warmup(schedule, steps)
-    if step < warm:
-        return (step + 1) / warm
     done, left = step - warm, max(1, steps - warm)
     match schedule:
+        case OneCycle():
+            return _one_cycle(schedule, step, warm, steps)
+        case _ if step < warm:
+            return (step + 1) / warm
         case Cosine(floor=floor):  # Loshchilov and Hutter 2016, eq. 5, without restarts
             return floor + (1 - floor) * (1 + math.cos(math.pi * done / left)) / 2
         case Linear(floor=floor):
             return 1 + (floor - 1) * done / left
         case Step():
-            return schedule.gamma ** (done // _updates(schedule.every, steps))
-        case OneCycle():
-            return _one_cycle(schedule, done, left)
+            return schedule.factor ** (done // max(1, updates(schedule.every, steps)))
         case _:
             return 1.0
 
 
 def warmup(schedule: Schedule, steps: int) -> int:
-    """Updates of warm-up: a `warmup` below 1 is a share of all updates."""
-    return round(schedule.warmup * steps) if schedule.warmup < 1 else int(schedule.warmup)
+    """Updates of warm-up."""
+    return updates(schedule.warmup, steps)
 
 
-def _updates(every: float, steps: int) -> int:
-    return max(1, round(every * steps) if every < 1 else int(every))
+def updates(amount: float, steps: int) -> int:
+    """A number of updates: below 1, `amount` is a share of all of them."""
+    return round(amount * steps) if amount < 1 else int(amount)
 
 
-def _one_cycle(schedule: OneCycle, done: int, left: int) -> float:
-    """Smith and Topin 2017: from 1/div up to 1 over `rise` of the updates, down to 1/(div · final_div); halves of cosines.
-
-    As torch.optim.lr_scheduler.OneCycleLR with anneal_strategy "cos".
-    """
-    peak = schedule.rise * left - 1
-    start, end = 1 / schedule.div, 1 / (schedule.div * schedule.final_div)
-    if done <= peak:
-        return _cosine(start, 1.0, done / peak)
-    return _cosine(1.0, end, (done - peak) / max(1e-9, left - 1 - peak))
+def _one_cycle(schedule: OneCycle, step: int, warm: int, steps: int) -> float:
+    """Smith and Topin 2017: halves of cosines from `start` up to 1 and down to `floor`, as torch's OneCycleLR."""
+    if step < warm:
+        return _cosine(schedule.start, 1.0, step / max(1, warm - 1))
+    return _cosine(1.0, schedule.floor, (step - warm + 1) / max(1, steps - warm))
 
 
 def _cosine(start: float, end: float, share: float) -> float:
@@ -73,7 +69,7 @@ class Drops:
         if self.waiting <= schedule.patience:
             return False
         self.waiting = 0
-        lower = max(self.factor * schedule.gamma, schedule.floor)
+        lower = max(self.factor * schedule.factor, schedule.floor)
         self.factor, before = lower, self.factor
         return lower < before
 

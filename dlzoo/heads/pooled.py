@@ -14,8 +14,8 @@ class Pooled(nn.Module):
     """Vector (B, D), sequence (B, T, D) with its mask (B, T), or map (B, D, H, W) to (B, out).
 
     `pool` auto is the last real place of a causal sequence, which alone has seen everything, else the mean over real
-    places. Attention is a learned weighted mean (Ilse et al., 2018, without the gate). `dropout` is of the vector. Raises
-    ConfigError for the first or last place of a map.
+    places. Attention is a learned weighted mean (Ilse et al., 2018, without the gate). `dropout` is of the vector.
+    Raises ConfigError for the first or last place of a map.
     """
 
     def __init__(self, features: Features, out: int, pool: Pool = "auto", dropout: float = 0.0):

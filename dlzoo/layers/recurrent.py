@@ -33,13 +33,13 @@ class Recurrent(nn.Module):
         """The places where `mask` (B, T) is true come first, and none of them sees padding."""
         if self.causal:  # padding comes last: what is before has not seen it
             for rnn in self.forwards:
-                x = rnn(self.dropout(x))[0]
+                x = _run(rnn, self.dropout(x))[0]
             return self.dropout(x)
         turn = _turn(x, mask)
         for forward, backward in zip(self.forwards, self.backwards, strict=True):
             x = self.dropout(x)
-            back = _take(backward(_take(x, turn))[0], turn)
-            x = torch.cat([forward(x)[0], back], -1)
+            back = _take(_run(backward, _take(x, turn))[0], turn)
+            x = torch.cat([_run(forward, x)[0], back], -1)
         return self.dropout(x)
 
     def step(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
@@ -48,7 +48,7 @@ class Recurrent(nn.Module):
         states = []
         for i, rnn in enumerate(self.forwards):
             before = None if state is None else tuple(part[:, i][None].contiguous() for part in state)
-            x, after = rnn(self.dropout(x), before[0] if before and not isinstance(rnn, nn.LSTM) else before)
+            x, after = _run(rnn, self.dropout(x), before[0] if before and not isinstance(rnn, nn.LSTM) else before)
             states.append(after if isinstance(after, tuple) else (after,))
         return self.dropout(x), tuple(torch.cat(parts).transpose(0, 1) for parts in zip(*states, strict=True))
 
@@ -64,6 +64,14 @@ def initialised(rnn: nn.RNNBase) -> nn.RNNBase:
             weights["bias_ih_l0"][rnn.hidden_size : 2 * rnn.hidden_size] = 1.0
             weights["bias_hh_l0"][rnn.hidden_size : 2 * rnn.hidden_size] = 0.0
     return rnn
+
+
+def _run(rnn: nn.Module, x: Tensor, state: Tensor | State | None = None) -> tuple[Tensor, Tensor | State]:
+    """One layer; in float32 on a CPU even under autocast, where oneDNN refuses what it has no lower precision for."""
+    if x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+        with torch.autocast("cpu", enabled=False):
+            return rnn(x.float(), state)
+    return rnn(x, state)
 
 
 def _turn(x: Tensor, mask: Tensor | None) -> Tensor:

@@ -21,7 +21,7 @@ REPLICAS = 1000
 class Groups:
     """Sums of F numbers a sample, in up to 2,000 groups.
 
-    Independent samples are dealt to the groups in turn. With `block` (windows of one series depend on their neighbours),
+    Independent samples are dealt to the groups in turn. With `block` (windows of one series depend on neighbours),
     groups are runs of at least `block` samples in a row: the block bootstrap (Carlstein, 1986).
     """
 

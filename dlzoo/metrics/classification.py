@@ -107,7 +107,7 @@ class Classification(Metric):
             return n, confidence / n, right / n
 
     def curve(self, column: int) -> tuple[Array, Array]:
-        """Scores of one class and whether each row is of it, for the rows that AUROC keeps; of two classes, ask for 1."""
+        """Scores of one class and whether each row is of it, for rows that AUROC keeps; of two classes, ask for 1."""
         scores, labels = self.auroc._all()
         return scores[:, 0 if len(self.classes) == 2 else column], labels == column
 

@@ -14,10 +14,10 @@ from dlzoo.metrics.metric import Answer, Metric
 class Forecast(Metric):
     """Reads `forecast`, a list of H values, of answers and truths; `quantiles`, {"0.1": [H values], ...}, if given.
 
-    mae, mse, rmse, and smape (in percent, 200 |e| / (|y| + |f|), 0 where both are 0). A truth may carry two facts of its
-    series from the training split: `naive`, the mean absolute error of the seasonal-naive forecast, gives mase (Hyndman
-    and Koehler, 2006); `std` gives scaled_mse and scaled_mae, in units of one standard deviation. Quantiles give pinball
-    (the mean over quantiles of the quantile loss) and coverage (the share of truths between the outermost two).
+    mae, mse, rmse, and smape (in percent, 200 |e| / (|y| + |f|), 0 where both are 0). A truth may carry two facts of
+    its series from the training split: `naive`, the mean absolute error of the seasonal-naive forecast, gives mase
+    (Hyndman and Koehler, 2006); `std` gives scaled_mse and scaled_mae, in units of one standard deviation. Quantiles
+    give pinball (the mean over quantiles of the quantile loss) and coverage (the share of truths between them).
 
     Neighbouring windows share their values, so intervals resample blocks of at least `block` windows (the horizon).
     """

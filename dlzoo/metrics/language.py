@@ -11,8 +11,10 @@ from dlzoo.metrics.metric import Answer, Metric
 
 
 class Language(Metric):
-    """Reads `tokens`, a list, of answers and truths: accuracy is the share that agree; nats (the sum of -log p) only of answers
-    that have them, or where the fast path gives them, and bits_per_byte where it gives the bytes of UTF-8, too.
+    """Reads `tokens`, a list, of answers and truths: accuracy is the share that agree.
+
+    nats (the mean of -log p) comes from answers that have their sum, or from the fast path; bits_per_byte where that
+    gives the bytes of UTF-8, too.
 
     Windows of one text depend on their neighbours, so intervals resample runs of at least `block` windows.
     """
@@ -28,7 +30,7 @@ class Language(Metric):
         self.update_arrays(np.array([len(t) for _, t in pairs]), np.array(right), nats)
 
     def update_arrays(self, tokens: Array, right: Array, nats: Array | None = None, size: Array | None = None) -> None:
-        """The fast path: for each window its tokens, how many were right, the sum of their -log p, and their bytes, all (B,)."""
+        """The fast path, all (B,): of each window the tokens, how many were right, the sum of -log p, and the bytes."""
         nothing = np.zeros(len(tokens))
         sums = [
             tokens,

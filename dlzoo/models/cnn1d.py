@@ -4,6 +4,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from dlzoo.choices import Activation
 from dlzoo.errors import ConfigError
@@ -43,8 +44,9 @@ class CNN1d(nn.Module):
         kernels = kernels or [3, 4, 5]
         if dim % len(kernels):
             raise ConfigError([f"model.dim: {len(kernels)} kernels do not share {dim} features evenly"])
+        self.kernels = kernels
         self.embed = embed(embedding, vocab_size, in_features, std=0.1)
-        self.convs = nn.ModuleList(nn.Conv1d(embedding, dim // len(kernels), k, padding="same") for k in kernels)
+        self.convs = nn.ModuleList(nn.Conv1d(embedding, dim // len(kernels), k) for k in kernels)
         self.activation = activate(activation)
         self.dropout = nn.Dropout(dropout)
         self.out = out
@@ -55,7 +57,7 @@ class CNN1d(nn.Module):
         if mask is not None:
             x = x * mask[..., None]  # a window across the end sees zeros, as it does at the end of the batch
         x = x.transpose(1, 2)
-        x = torch.cat([conv(x) for conv in self.convs], 1)
+        x = torch.cat([conv(_pad(x, k)) for conv, k in zip(self.convs, self.kernels, strict=True)], 1)
         x = self.activation(x)
         if self.out == "sequence":
             return self.dropout(x.transpose(1, 2))
@@ -63,3 +65,8 @@ class CNN1d(nn.Module):
             mask = mask | ~mask.any(1, keepdim=True)
             x = x.masked_fill(~mask[:, None], -torch.inf)
         return self.dropout(x.amax(2))
+
+
+def _pad(x: Tensor, kernel: int) -> Tensor:
+    """(B, D, T) with zeros around it, so that a convolution leaves T steps: padding="same" warns for even kernels."""
+    return F.pad(x, ((kernel - 1) // 2, kernel // 2))

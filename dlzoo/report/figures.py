@@ -107,10 +107,10 @@ def confusion(matrix: Array, classes: Sequence[str]) -> Figure:
     axes.spines[:].set_visible(False)
     if K <= 40:
         names = [_short(name) for name in classes]
-        axes.set_xticks(range(K), names)
         axes.set_yticks(range(K), names)
+        axes.set_xticks(range(K), names)
         if max(map(len, names)) > 6:
-            axes.tick_params("x", rotation=45, rotation_mode="xtick")
+            axes.set_xticks(range(K), names, rotation=45, ha="right", rotation_mode="anchor")
     if K <= 20:
         for i, j in zip(*np.nonzero(matrix), strict=True):
             colour = "white" if share[i, j] > 0.5 else "black"
@@ -183,7 +183,7 @@ def _thinned(x: Array, y: Array, most: int = 2000) -> tuple[Array, Array]:
 
 
 def _ranked(score: Array, positive: Array) -> tuple[Array, Array]:
-    """Hits and false alarms above each threshold, from the highest score down, starting at none; equal scores are one."""
+    """Hits and false alarms above each threshold, from the highest down, starting at none; equal scores are one."""
     order = np.argsort(-score, kind="stable")
     last = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1) if len(score) else np.zeros(0, int)
     hits = np.cumsum(positive[order])[last].astype(float)

@@ -36,9 +36,10 @@ def score(
 ) -> Scores:
     """Score every piece once: metrics, intervals, baseline; memory does not grow with their number.
 
-    write: a file for every answer with its source and the truth, as JSON lines (of the main process).
+    write: a file for every answer with its source and the truth, as JSON lines. Of several processes each scores its share,
+    and each sees the scores of all; the file holds the answers of the main one.
     """
-    return _scored(network, task, batches(task, pieces, batch_size), pieces.source, runtime, write)
+    return _scored(network, task, batches(task, pieces, batch_size, runtime.processes), pieces.source, runtime, write)
 
 
 def _scored(
@@ -123,7 +124,6 @@ def evaluate(
     task, config = model.task, model.config
     size = batch_size or config.evaluate.batch_size or config.train.batch_size
     dataset = build_dataset(replace(config, data=_elsewhere(config.data, data)) if data else config)
-    subset = _whole(dataset) if data else _split(dataset, config, split)
     name = _folder_name(data) if data else split
     folder = output or (model.run / "evaluate" / name if model.run else None)
     write = folder / "predictions.jsonl" if folder else None
@@ -131,6 +131,7 @@ def evaluate(
         streamed = Streamed(task, dataset, size)
         scores = _scored(model.network, task, streamed, streamed.source, model.runtime, write)
     else:
+        subset = _whole(dataset) if data else _split(dataset, config, split)
         scores = score(model.network, task, task.pieces(subset, "test" if data else split), model.runtime, size, write)
     if not scores.count:
         raise DataError(f"there is nothing to score in {printable(str(data)) if data else f'the {split} split'}")
@@ -206,8 +207,8 @@ def _elsewhere(data: Component, path: Path) -> Component:
 
 
 def _whole(dataset: Dataset) -> Subset:
-    indices = list(range(len(dataset))) if dataset.along else []
-    return Subset(dataset, indices, [(0, length) for length in dataset.lengths()] if dataset.along else None)
+    spans = [(0, length) for length in dataset.lengths()] if dataset.along else None
+    return Subset(dataset, list(range(len(dataset))), spans)
 
 
 def _split(dataset: Dataset, config: Config, split: str) -> Subset:

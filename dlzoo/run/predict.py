@@ -2,6 +2,7 @@
 
 import inspect
 import json as json_
+import re
 import sys
 import typing
 from collections.abc import Iterable, Iterator
@@ -41,6 +42,8 @@ class Tally:
             else:
                 self.answered += 1
             yield answer
+        if not self.answered and not self.failed:
+            raise DataError("there is nothing to predict in what was named")
 
     @property
     def code(self) -> int:
@@ -110,12 +113,18 @@ def samples(task: Task, inputs: Iterable[Input | None]) -> Iterator[tuple[str, E
 
 def _encoded(task: Task, sample: Any, name: str, given: str | None) -> tuple[str, Example | DataError]:
     if isinstance(sample, DataError):
-        return name, sample
+        return given or _place(str(sample), name), sample
     source = given or str(sample.get("source", name))
     try:
         return source, task.encode(sample)
     except DataError as error:
         return source, error
+
+
+def _place(message: str, name: str) -> str:
+    """`rows.csv:17`, where a message about a row of rows.csv begins with that."""
+    found = re.match(re.escape(name) + r":\d+", message)
+    return found.group() if found else name
 
 
 @torch.inference_mode()
@@ -191,7 +200,7 @@ def predict(
             print(f"{tally.answered:,} answers in {printable(str(path))}")
     else:
         writers.show(found, json or not sys.stdout.isatty())
-    _summary(tally, skipped, inputs)
+    _summary(tally, skipped)
     return tally.code
 
 
@@ -208,11 +217,9 @@ def _progress(found: Iterable[Answer]) -> Iterable[Answer]:
     return tqdm(found, unit=" answers", disable=None, leave=False)
 
 
-def _summary(tally: Tally, skipped: Skipped, inputs: list[str]) -> None:
+def _summary(tally: Tally, skipped: Skipped) -> None:
     if str(skipped):
         print(f"passed over in folders: {skipped}", file=sys.stderr)
-    if not tally.answered and not tally.failed:
-        raise DataError(f"nothing to predict in {', '.join(map(printable, inputs[:5]))}")
     if tally.failed:
         total = tally.answered + tally.failed
         print(f"error: {tally.failed:,} of {total:,} inputs could not be answered; the first: {tally.first}", file=sys.stderr)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from dlzoo.choices import Augment, ClassificationLoss, Pool
 from dlzoo.data.dataset import Sample, Subset
 from dlzoo.errors import DataError
+from dlzoo.features import Features
 from dlzoo.heads.pooled import Pooled
 from dlzoo.registry import TASKS
 from dlzoo.task import Batch, Columns, Example
@@ -113,6 +114,7 @@ class ImageClassification(ClassificationTask):
         return replace(batch, inputs={"x": change(batch.inputs["x"], self.changes, self.erase, rng)})
 
     def head(self, backbone: nn.Module) -> nn.Module:
+        assert isinstance(backbone.features, Features)
         return Pooled(backbone.features, len(self.classes), self.pool)
 
     def read(self, source: Path | str) -> Iterator[Sample | DataError]:
@@ -131,7 +133,7 @@ class ImageClassification(ClassificationTask):
 
 
 def resize(image: Tensor, height: int, width: int) -> Tensor:
-    """A uint8 picture (C, H, W) scaled, with antialiasing, to cover height x width; what sticks out at the sides is cut."""
+    """A uint8 picture (C, H, W) scaled, with antialiasing, to cover height x width; what sticks out is cut."""
     _, H, W = image.shape
     if (H, W) == (height, width):
         return image

@@ -75,7 +75,11 @@ class LanguageModeling(Task):
         """Texts are documents with an end, not parts of one that goes on."""
         self.counts: list[int] = []
         if not 0 <= self.look_back < context:
-            raise ConfigError([f"task.look_back: {self.look_back} leaves nothing to score of a window of {context}: 0 to {context - 1}"])
+            raise ConfigError(
+                [
+                    f"task.look_back: {self.look_back} leaves nothing to score of a window of {context}: 0 to {context - 1}"
+                ]
+            )
 
     def fit(self, data: Subset) -> None:
         self.joined = data.spans is None
@@ -92,7 +96,9 @@ class LanguageModeling(Task):
 
     def pieces(self, data: Subset, split: str) -> Pieces:
         stride = self.stride if split == "train" else None
-        return TokenWindows(data, self.tokenizer, self.context, joined=self.joined, look_back=self.look_back, stride=stride)
+        return TokenWindows(
+            data, self.tokenizer, self.context, joined=self.joined, look_back=self.look_back, stride=stride
+        )
 
     def facts(self) -> dict[str, Any]:
         return {"vocab_size": self.tokenizer.size, "context": self.context}
@@ -150,7 +156,11 @@ class LanguageModeling(Task):
 
     def update(self, metrics: list[Metric], outputs: Tensor, batch: Batch) -> None:
         after, scored = batch.targets["next"], batch.inputs["scored"]
-        nats = F.cross_entropy(outputs.float().mT, after, reduction="none").masked_fill(~scored, 0).sum(1, dtype=torch.float64)
+        nats = (
+            F.cross_entropy(outputs.float().mT, after, reduction="none")
+            .masked_fill(~scored, 0)
+            .sum(1, dtype=torch.float64)
+        )
         right = ((outputs.argmax(-1) == after) & scored).sum(1)
         size = torch.from_numpy(self.tokenizer.widths())[after.cpu()].sum(1)  # padding has no bytes
         for metric in metrics:
@@ -169,7 +179,9 @@ class LanguageModeling(Task):
         best = torch.full_like(batch.targets["next"], int(torch.tensor(self.counts).argmax()))
         scored, cost = batch.inputs["scored"].cpu(), nats[batch.targets["next"].cpu()]
         answers = self._answers(best, batch)
-        return [answer | {"nats": float(row[own].sum())} for answer, row, own in zip(answers, cost, scored, strict=True)]
+        return [
+            answer | {"nats": float(row[own].sum())} for answer, row, own in zip(answers, cost, scored, strict=True)
+        ]
 
     def answer(
         self,
@@ -216,7 +228,9 @@ class LanguageModeling(Task):
             new = self.tokenizer.decode(tokens)
             before = self.tokenizer.decode(prompt.tolist())
             new = new.split(stop)[0] if stop else new
-            answers.append({"text": before + (" " if before and new and not self.tokenizer.lossless else "") + new, "new": new})
+            answers.append(
+                {"text": before + (" " if before and new and not self.tokenizer.lossless else "") + new, "new": new}
+            )
         return answers
 
     def _window(self, backbone: nn.Module | Tensor) -> int | None:

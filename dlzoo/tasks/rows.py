@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dlzoo.data.dataset import Sample
+from dlzoo.data.dataset import Sample, Subset
 from dlzoo.errors import DataError, printable
 from dlzoo.task import Columns
 from dlzoo.transforms.table import Row, TableEncoder
@@ -37,12 +37,18 @@ def notes(encoder: TableEncoder) -> list[str]:
     return [f"left out, as they never vary in the training split: {names}."] if names else []
 
 
-def read(encoder: TableEncoder, source: Path | str) -> Iterator[Sample | DataError]:
-    """The rows of a CSV or TSV file, or the one row of a JSON object; columns that the model does not know are ignored."""
+def style(data: Subset) -> dict[str, Any]:
+    """How the data writes cells, as arguments of `read_rows`: a user's file is read as the training file was."""
+    written = getattr(data.dataset, "style", None)
+    return {"missing": list(written.missing), "decimal": written.decimal} if written else {}
+
+
+def read(encoder: TableEncoder, style: dict[str, Any], source: Path | str) -> Iterator[Sample | DataError]:
+    """The rows of a table's file, or the one row of a JSON object; columns that the model does not know are ignored."""
     if isinstance(source, Path):
         from dlzoo.data.table import read_rows
 
-        for line, row in read_rows(source, encoder.types):
+        for line, row in read_rows(source, encoder.types, **style):
             yield row if isinstance(row, DataError) else {"row": row, "source": f"{source}:{line}"}
         return
     try:
@@ -50,19 +56,19 @@ def read(encoder: TableEncoder, source: Path | str) -> Iterator[Sample | DataErr
     except ValueError as error:
         raise DataError(f"'{printable(source)[:80]}' is no file and no JSON object ({error}).") from None
     if not isinstance(row, dict):
-        raise DataError(f"'{printable(source)[:80]}' is no JSON object of columns, such as {_example(encoder)}.")
-    yield {"row": _typed(row, encoder.types)}
+        raise DataError(f"'{printable(source)[:80]}' is no JSON object of columns like {_example(encoder)}.")
+    yield {"row": _typed(row, encoder.types, style.get("missing", ["", "NA"]))}
 
 
-def _typed(row: Row, types: dict[str, str]) -> Row:
-    """Cells of JSON as those of a file: the empty text is missing, and so is NA in a number column."""
+def _typed(row: Row, types: dict[str, str], missing: list[str]) -> Row:
+    """Cells of JSON as those of a file: the empty text is missing, and in a number column so is what `missing` lists."""
     typed = dict(row)
     for name, kind in types.items():
         if (cell := row.get(name)) is None:
             continue
         if kind == "category":
             typed[name] = str(cell) or None
-        elif isinstance(cell, str) and cell.strip() in ("", "NA"):
+        elif isinstance(cell, str) and cell.strip() in missing:
             typed[name] = None
         elif not isinstance(cell, (str, int, float)):
             raise DataError(

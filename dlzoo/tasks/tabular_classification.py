@@ -13,6 +13,7 @@ from torch import nn
 from dlzoo.choices import ClassificationLoss, Numbers
 from dlzoo.data.dataset import Sample, Subset
 from dlzoo.errors import DataError
+from dlzoo.features import Features
 from dlzoo.heads.pooled import Pooled
 from dlzoo.registry import TASKS
 from dlzoo.task import Batch, Columns, Example
@@ -26,7 +27,7 @@ class TabularClassification(ClassificationTask):
     """Numbers (B, F) and codes of categories (B, C) to scores (B, K).
 
     Args:
-        numbers: standard is mean and deviation; robust is median and quartiles, outliers bent; quantile maps to a normal
+        numbers: standard is mean and deviation; robust is median and quartiles, outliers bent; quantile gives a normal
         rare: categories with fewer rows than this in the training split count as unknown
         loss: focal looks more at what is hard; binary_cross_entropy is each class against the rest
         smoothing: share of the target that is spread over all classes
@@ -48,11 +49,13 @@ class TabularClassification(ClassificationTask):
     ):
         super().__init__(loss, smoothing, gamma, balance)
         self.encoder = TableEncoder(numbers, rare)
+        self.style: dict[str, Any] = {}
 
     def fit(self, data: Subset) -> None:
         self.fit_labels(data.column("label"))
         self.encoder.fit(data.column("row"))
         self.notes = rows.notes(self.encoder)
+        self.style = rows.style(data)
         self._ready()
 
     def _ready(self) -> None:
@@ -75,15 +78,17 @@ class TabularClassification(ClassificationTask):
         return Batch(rows.inputs(columns), self.targets(columns), count=len(columns["x"]))
 
     def head(self, backbone: nn.Module) -> nn.Module:
+        assert isinstance(backbone.features, Features)
         return Pooled(backbone.features, len(self.classes))
 
     def read(self, source: Path | str) -> Iterator[Sample | DataError]:
-        return rows.read(self.encoder, source)
+        return rows.read(self.encoder, self.style, source)
 
     def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"table": self.encoder.state_dict()}
+        return super().state_dict() | {"table": self.encoder.state_dict(), "style": self.style}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self.encoder.load_state_dict(state["table"])
+        self.style = state["style"]
         self._ready()

@@ -16,6 +16,7 @@ from dlzoo import losses
 from dlzoo.choices import Numbers, RegressionLoss
 from dlzoo.data.dataset import Sample, Subset
 from dlzoo.errors import DataError
+from dlzoo.features import Features
 from dlzoo.heads.pooled import Pooled
 from dlzoo.metrics.metric import Answer, Metric
 from dlzoo.metrics.regression import Regression
@@ -34,7 +35,7 @@ class TabularRegression(Task):
     """Numbers (B, F) and codes of categories (B, C) to one number (B, 1), learned in standard deviations of the target.
 
     Args:
-        numbers: standard is mean and deviation; robust is median and quartiles, outliers bent; quantile maps to a normal
+        numbers: standard is mean and deviation; robust is median and quartiles, outliers bent; quantile gives a normal
         rare: categories with fewer rows than this in the training split count as unknown
         loss: mse estimates the mean, mae the median, huber lies between
         delta: error, in standard deviations, from which huber grows like mae
@@ -47,6 +48,7 @@ class TabularRegression(Task):
 
     def __init__(self, numbers: Numbers = "standard", rare: int = 2, loss: RegressionLoss = "mse", delta: float = 1.0):
         self.encoder = TableEncoder(numbers, rare)
+        self.style: dict[str, Any] = {}
         self.kind = loss
         self.delta = delta
         self.mean, self.std = 0.0, 1.0
@@ -58,6 +60,7 @@ class TabularRegression(Task):
         self.mean, self.std = float(values.mean()), float(values.std()) or 1.0
         self.encoder.fit(data.column("row"))
         self.notes = rows.notes(self.encoder)
+        self.style = rows.style(data)
         self._ready()
 
     def _ready(self) -> None:
@@ -82,6 +85,7 @@ class TabularRegression(Task):
         return Batch(rows.inputs(columns), targets, count=len(columns["x"]))
 
     def head(self, backbone: nn.Module) -> nn.Module:
+        assert isinstance(backbone.features, Features)
         return Pooled(backbone.features, 1)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
@@ -110,7 +114,7 @@ class TabularRegression(Task):
             metric.update_arrays(values, truths)
 
     def read(self, source: Path | str) -> Iterator[Sample | DataError]:
-        return rows.read(self.encoder, source)
+        return rows.read(self.encoder, self.style, source)
 
     def plot(self, metrics: list[Metric], answers: list[Answer], truths: list[Answer]) -> dict[str, Figure]:
         from dlzoo.report import figures
@@ -118,11 +122,12 @@ class TabularRegression(Task):
         return {"residuals": figures.residuals([a["value"] for a in answers], [t["value"] for t in truths])}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"mean": self.mean, "std": self.std, "table": self.encoder.state_dict()}
+        return {"mean": self.mean, "std": self.std, "table": self.encoder.state_dict(), "style": self.style}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.mean, self.std = state["mean"], state["std"]
         self.encoder.load_state_dict(state["table"])
+        self.style = state["style"]
         self._ready()
 
 

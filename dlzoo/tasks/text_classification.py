@@ -78,7 +78,9 @@ class TextClassification(ClassificationTask):
         self.column = getattr(data.dataset, "text", None)
         cut = sum(len(self.tokenizer.encode(text)) > self.context for text in texts)
         if cut:
-            self.notes = [f"{cut:,} of {len(texts):,} training texts are longer than context: {self.context}; only their beginning is read"]
+            self.notes = [
+                f"{cut:,} of {len(texts):,} training texts are longer than context: {self.context}; only their beginning is read"
+            ]
 
     def facts(self) -> dict[str, Any]:
         return {"vocab_size": self.tokenizer.size, "context": self.context}

@@ -65,13 +65,17 @@ class TokenWindows:
         self.tokens = torch.from_numpy(np.concatenate([np.zeros(0, np.int32), *parts]).astype(kind))
         self.begins, self.scored, self.ends = np.array(stretches, np.int64).reshape(-1, 3).T
         if stride:
-            counts = np.where(self.ends > self.scored, -(-np.maximum(self.ends - self.scored - context, 0) // stride) + 1, 0)
+            counts = np.where(
+                self.ends > self.scored, -(-np.maximum(self.ends - self.scored - context, 0) // stride) + 1, 0
+            )
         else:
             counts = -(-(self.ends - self.scored) // (context - look_back))
         self.firsts = np.concatenate([[0], counts.cumsum()])
         """The number of the first window of each stretch, and of all windows."""
         if not len(self):
-            raise DataError(f"{', '.join(data.source(i) for i in range(min(len(data), 3))) or 'a split'}: no text in it.")
+            raise DataError(
+                f"{', '.join(data.source(i) for i in range(min(len(data), 3))) or 'a split'}: no text in it."
+            )
 
     def _before(self, tokenizer: Tokenizer, text: str) -> np.ndarray:
         """The tokens that the first window of a stretch looks back at: one at least, an end where there is no text."""
@@ -96,11 +100,16 @@ class TokenWindows:
 
     def gather(self, indices: Sequence[int]) -> Columns:
         """Windows (B, context) of int64 at once, as `encode` and stacking would give them."""
-        start, first, last, end = (torch.from_numpy(part)[:, None] for part in self._window(np.asarray(indices, np.int64)))
+        start, first, last, end = (
+            torch.from_numpy(part)[:, None] for part in self._window(np.asarray(indices, np.int64))
+        )
         places = start + torch.arange(self.context + 1)
         tokens = self.tokens[places.clamp(max=len(self.tokens) - 1)].long().masked_fill_(places >= end, PAD)
         ahead = places[:, 1:]
-        return {"x": tokens[:, :-1].contiguous(), "next": tokens[:, 1:].masked_fill((ahead < first) | (ahead >= last), PAD)}
+        return {
+            "x": tokens[:, :-1].contiguous(),
+            "next": tokens[:, 1:].masked_fill((ahead < first) | (ahead >= last), PAD),
+        }
 
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < len(self):

@@ -34,7 +34,9 @@ class Clock:
         steps = np.diff(values)
         if not len(steps) or steps.min() <= 0:
             place = int(np.argmin(steps)) if len(steps) else 0
-            raise DataError(f"times must rise: '{printable(times[min(place + 1, len(times) - 1)])}' follows '{printable(times[place])}'")
+            raise DataError(
+                f"times must rise: '{printable(times[min(place + 1, len(times) - 1)])}' follows '{printable(times[place])}'"
+            )
         if unit != "number" and (months := _months(values)):
             return cls(unit, months=months)
         return cls(unit, seconds=float(np.median(steps)))
@@ -61,7 +63,11 @@ class Clock:
         ends = (month + 1).astype("datetime64[D]") - np.timedelta64(1, "D") == date.astype("datetime64[D]")
         longest = ((begins + 1).astype("datetime64[D]") - begins.astype("datetime64[D]")).astype("int64") * DAY
         within = (date - month.astype("datetime64[s]")).astype("int64") % DAY if ends else 0
-        rest = longest - DAY + within if ends else np.minimum((date - month.astype("datetime64[s]")).astype("int64"), longest - 1)
+        rest = (
+            longest - DAY + within
+            if ends
+            else np.minimum((date - month.astype("datetime64[s]")).astype("int64"), longest - 1)
+        )
         return begins.astype("datetime64[s]").astype("int64") + rest.astype(float)
 
     @property
@@ -81,7 +87,9 @@ class Clock:
 
     def cycles(self) -> list[str]:
         """The cycles of the calendar that a step of time can tell apart."""
-        return [] if self.unit == "number" else [name for name, (_, _, longest) in CYCLES.items() if self.step < longest]
+        return (
+            [] if self.unit == "number" else [name for name, (_, _, longest) in CYCLES.items() if self.step < longest]
+        )
 
     def calendar(self, values: np.ndarray) -> np.ndarray:
         """Sine and cosine of each cycle at times (...): float32 (..., 2 * cycles)."""
@@ -117,7 +125,9 @@ def _parse(times: list[str], unit: str) -> np.ndarray:
             return dates.dt.tz_localize(None).to_numpy("datetime64[s]").astype("int64").astype(float)
     except (ValueError, OverflowError) as error:
         what = "numbers" if unit == "number" else "dates"
-        raise DataError(f"times are not all {what}, as '{printable(str(times[0]))}' is: {printable(str(error))}") from error
+        raise DataError(
+            f"times are not all {what}, as '{printable(str(times[0]))}' is: {printable(str(error))}"
+        ) from error
 
 
 def _months(values: np.ndarray) -> int:

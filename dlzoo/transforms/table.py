@@ -26,18 +26,18 @@ FAR = 10.0
 class TableEncoder:
     """Number columns scaled, category columns as codes.
 
-    Numbers: `standard` subtracts the mean and divides by the standard deviation; `robust` subtracts the median, divides by
-    the quartile range and bends outliers towards 3 (RealMLP, Holzmüller et al., 2024); `quantile` maps the ranks to a normal
-    distribution. A missing number is the median, and an indicator column says so where the training rows miss some. Columns
-    that never vary are left out. Categories: codes from 1; a missing cell is a category like any other; code 0 is for what
-    the training rows lack, or have fewer than `rare` times.
+    Numbers: `standard` subtracts the mean and divides by the standard deviation; `robust` subtracts the median, divides
+    by the quartile range and bends outliers towards 3 (RealMLP, Holzmüller et al., 2024); `quantile` maps ranks to a
+    normal distribution. A missing number is the median, and an indicator column says so where the training rows miss
+    some. Columns that never vary are left out. Categories: codes from 1; a missing cell is a category like any other;
+    code 0 is for what the training rows lack, or have fewer than `rare` times.
     """
 
     def __init__(self, numbers: Numbers = "standard", rare: int = 2):
         self.scale = numbers
         self.rare = rare
         self.columns: list[dict[str, Any]] = []
-        """Of each column: name; of a number: median, missing, and a, b or knots; of a category: values."""
+        """The name of each; of a number median, missing, and shift, divide or knots, normal; of a category values."""
         self.constant: list[str] = []
 
     def fit(self, rows: Sequence[Row]) -> None:
@@ -110,8 +110,8 @@ class TableEncoder:
     def __call__(self, rows: Sequence[Row], sources: Sequence[str] | None = None) -> dict[str, Tensor]:
         """`x` (N, F) float32 and, where there are category columns, `codes` (N, C) int64.
 
-        Raises DataError that names the row by its source, for a column that is not there, text in a number column, or an
-        infinite number.
+        Raises DataError that names the row by its source, for a column that is not there, text in a number column, or
+        an infinite number.
         """
         self._check(rows, sources)
         scaled, gaps = [], []

@@ -226,7 +226,9 @@ def tokenizer(name: Tokens, limit: int | None = None, least: int | None = None) 
         return Bytes()
     if name == "bpe" and limit is not None and limit < 256:
         raise ConfigError([f"task.vocab: {limit} is too small for tokenizer: bpe, which has every byte: 256 or more"])
-    return {"characters": Characters, "words": Words, "bpe": BytePairs}[name](limit, least or (1 if name == "characters" else 2))
+    return {"characters": Characters, "words": Words, "bpe": BytePairs}[name](
+        limit, least or (1 if name == "characters" else 2)
+    )
 
 
 def _frequent(counts: Counter[str], limit: int | None, least: int) -> list[str]:

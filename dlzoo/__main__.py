@@ -1,0 +1,5 @@
+"""`python -m dlzoo`."""
+
+from dlzoo.cli import main
+
+main()

@@ -1,0 +1,359 @@
+"""The command line: reads arguments, calls one function of run/, turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import json as json_
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+
+import typer
+
+from dlzoo import __version__
+from dlzoo.errors import ConfigError, UserError, printable
+
+if TYPE_CHECKING:
+    from dlzoo.config import Config
+
+START = f"""\
+dlzoo {__version__}: deep learning from one YAML file. Three commands to begin with:
+
+  dlzoo train --config configs/image_classification/digits_lenet.yaml
+  dlzoo evaluate last
+  dlzoo predict last FILE...
+
+  dlzoo list       what there is: tasks, models, datasets, configs
+  dlzoo info NAME  every argument of one of them, with its meaning
+  dlzoo check      whether a config, its data and its model fit together
+  dlzoo --help     all commands
+"""
+MOST = 20
+"""Mistakes of one config that are printed."""
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    help="Trains, evaluates and uses deep learning models from one YAML file.",
+)
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The YAML file of the run.", metavar="FILE")]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", "-s", help="Change one key: --set optimizer.lr=3e-4. Repeatable.", metavar="KEY=VALUE")
+]
+Imports = Annotated[
+    list[Path] | None, typer.Option("--import", help="A Python file of yours with a registered model, dataset or task.", metavar="FILE")
+]
+Device = Annotated[Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Where to compute.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+RunArgument = Annotated[str, typer.Argument(help="A run: its folder, its name, a unique beginning of it, or `last`.", metavar="RUN")]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Samples at a time.")]
+KindArgument = Literal["tasks", "models", "datasets", "configs", "optimizers", "schedules"]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"dlzoo {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """Without a command: where to begin."""
+    if context.invoked_subcommand is None:
+        print(START, end="")
+
+
+@app.command()
+def train(
+    config: ConfigOption = None,
+    set_: Sets = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run's folder; else the config's.")] = None,
+    device: Device = None,
+    folds: Annotated[int | None, typer.Option(min=2, help="Train one model a fold; report mean and deviation.")] = None,
+    resume: Annotated[str | None, typer.Option(help="Go on with a run that was stopped.", metavar="RUN")] = None,
+    runs: Annotated[Path, typer.Option(help="Where run folders are made.", metavar="DIR")] = Path("runs"),
+    import_: Imports = None,
+    json: Json = False,
+) -> None:
+    """Train a model in a new run folder, or go on with a run."""
+    imports = _extend(import_)
+    if resume is not None and folds is not None:
+        raise UserError("--folds and --resume do not go together")
+    if resume is None and config is None:
+        raise UserError("say what to train: --config FILE, or --resume RUN to go on with a run")
+    built = _config(config, set_, name, device) if config is not None else None
+    if resume is not None and built is None and (set_ or name or device):
+        raise UserError("a run goes on with its own config: leave out --set, --name and --device, or start a new run from its config.yaml")
+    from dlzoo.run import train as run
+
+    shared: dict[str, Any] = {"root": runs, "imports": imports, "argv": sys.argv}
+    if resume is not None:
+        outcome = run.resume(resume, config=built, **shared)
+    elif folds is not None:
+        outcome = run.folds(built, folds, **shared)
+    else:
+        outcome = run.train(built, **shared)
+    if json:
+        _print_json(outcome.to_dict())
+    raise typer.Exit(outcome.code)
+
+
+@app.command()
+def evaluate(
+    run: RunArgument,
+    data: Annotated[Path | None, typer.Option(help="Other data of the same kind.", metavar="PATH")] = None,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    min_: Annotated[list[str] | None, typer.Option("--min", help="Exit 8 below this: accuracy=0.9.", metavar="METRIC=VALUE")] = None,
+    max_: Annotated[list[str] | None, typer.Option("--max", help="Exit 8 above this: mae=12.", metavar="METRIC=VALUE")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for metrics and predictions.", metavar="DIR")] = None,
+    device: Device = None,
+    batch_size: BatchSize = None,
+    import_: Imports = None,
+    json: Json = False,
+) -> None:
+    """Score a run's model, with 95 % intervals and the trivial baseline beside it."""
+    imports = _extend(import_)
+    minimum, maximum = _bars("--min", min_), _bars("--max", max_)
+    from dlzoo.run.evaluate import evaluate
+
+    evaluate(
+        run,
+        data=data,
+        split=split,
+        minimum=minimum,
+        maximum=maximum,
+        output=output,
+        device=device or "auto",
+        batch_size=batch_size,
+        imports=imports,
+        json=json,
+    )
+
+
+@app.command(
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
+def predict(
+    context: typer.Context,
+    run: Annotated[str | None, typer.Argument(help="A run, or a model folder alone.", metavar="RUN", show_default=False)] = None,
+    inputs: Annotated[
+        list[str] | None, typer.Argument(help="Files, folders, globs, or - for stdin.", metavar="INPUT...", show_default=False)
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write to a file .csv or .jsonl, or into a folder.", metavar="PATH")
+    ] = None,
+    device: Device = None,
+    batch_size: BatchSize = None,
+    import_: Imports = None,
+    json: Json = False,
+    help_: Annotated[bool, typer.Option("--help", help="Show this message; with a RUN, its task's own options too.")] = False,
+) -> None:
+    """Answer files with a run's model: one answer a sample, in order, with its source."""
+    words, options = _options([*([run] if run else []), *(inputs or [])], flags={"help"} if help_ else set())
+    if help_ or not words:
+        print(context.get_help())
+        if not words:
+            raise typer.Exit(0 if help_ else 2)
+    imports = _extend(import_)
+    if help_:
+        from dlzoo.run.predict import load_task, options_of
+
+        _print_options(words[0], options_of(load_task(words[0], imports)))
+        return
+    if len(words) < 2:
+        raise UserError(f"nothing to predict: dlzoo predict {printable(words[0])} FILE..., or - to read from stdin")
+    from dlzoo.run.predict import predict
+
+    code = predict(
+        words[0],
+        words[1:],
+        output=output,
+        options=options,
+        device=device or "auto",
+        batch_size=batch_size,
+        imports=imports,
+        json=json,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def check(
+    config: ConfigOption = None,
+    set_: Sets = None,
+    data: Annotated[bool, typer.Option("--data", help="Read all of the data once.")] = False,
+    step: Annotated[bool, typer.Option("--step", help="Run one real step; forecast time and memory.")] = False,
+    import_: Imports = None,
+    json: Json = False,
+) -> None:
+    """See whether a config, its data and its model fit together."""
+    if config is None:
+        raise UserError("say what to check: --config FILE")
+    _extend(import_)
+    built = _config(config, set_)
+    from dlzoo.run import check as run
+
+    report = run.check(built, data=data, step=step)
+    _print_json({"config": str(config), **report}) if json else run.show(str(config), report)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[KindArgument | None, typer.Argument(help="Leave out for everything.", metavar="KIND", show_default=False)] = None,
+    task: Annotated[str | None, typer.Option(help="Only models that fit this task.", metavar="TASK")] = None,
+    import_: Imports = None,
+    json: Json = False,
+) -> None:
+    """List tasks, models, datasets, configs, optimizers or schedules."""
+    _extend(import_)
+    from dlzoo.run import listing
+
+    if task is not None and what not in (None, "models"):
+        raise UserError("--task chooses among models: dlzoo list models --task TASK")
+    found = listing.listed("models" if task is not None else what, task)
+    _print_json(found) if json else listing.show_list(found)
+
+
+def _complete_names(incomplete: str) -> list[str]:
+    from dlzoo.run.listing import names
+
+    return [name for name in names() if name.startswith(incomplete)]
+
+
+@app.command()
+def info(
+    name: Annotated[str, typer.Argument(help="A model, task, dataset, optimizer or schedule.", metavar="NAME", autocompletion=_complete_names)],
+    import_: Imports = None,
+    json: Json = False,
+) -> None:
+    """Show what something is, and every argument with type, default and meaning."""
+    _extend(import_)
+    from dlzoo.run import listing
+
+    found = listing.info(name)
+    _print_json(found) if json else listing.show_info(found)
+
+
+def _extend(paths: list[Path] | None) -> list[Path]:
+    """Add plugins and the user's own files to the registries."""
+    from dlzoo import registry
+
+    registry.plugins()
+    registry.load(paths or [])
+    return paths or []
+
+
+def _config(path: Path, sets: list[str] | None, name: str | None = None, device: str | None = None) -> Config:
+    """The config of a new run; its name is the file's where nothing else names it."""
+    from dlzoo.config import load
+
+    config = load(path, sets or [], {k: v for k, v in {"name": name, "train.device": device}.items() if v is not None})
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", path.stem).lstrip(".")[:100]
+    return config if config.name is not None else replace(config, name=stem or "run")
+
+
+def _bars(option: str, texts: list[str] | None) -> dict[str, float]:
+    bars: dict[str, float] = {}
+    for text in texts or []:
+        name, _, value = text.partition("=")
+        try:
+            bars[name] = float(value)
+        except ValueError:
+            raise UserError(f"{option} {printable(text)}: write it as {option} METRIC=NUMBER, say {option} accuracy=0.9") from None
+    return bars
+
+
+def _options(words: list[str], flags: set[str]) -> tuple[list[str], dict[str, str]]:
+    """Words apart from `--key value` and `--key=value`, which are options of the run's task."""
+    plain: list[str] = []
+    options: dict[str, str] = {}
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("--") or word == "--":
+            plain.append(word)
+            continue
+        key, equals, value = word[2:].partition("=")
+        if not equals:
+            value = next(rest, "")
+            if not value and not flags:
+                raise UserError(f"--{printable(key)} needs a value")
+        options[key] = value
+    return plain, options
+
+
+def _print_options(run: str, options: dict[str, Any]) -> None:
+    print(f"Options of {printable(run)}'s task:" if options else f"{printable(run)}'s task has no options of its own.")
+    for name, parameter in options.items():
+        from dlzoo.parameter import spelled
+
+        print(f"  --{name.replace('_', '-')} {spelled(parameter.annotation)}  [default: {parameter.default}]")
+
+
+def _print_json(value: Any) -> None:
+    print(json_.dumps(value, ensure_ascii=False, allow_nan=False, indent=2))
+
+
+@contextmanager
+def _guarded() -> Iterator[None]:
+    """Words and an exit code for whatever goes wrong: a user's mistake never shows a traceback."""
+    try:
+        yield
+    except UserError as error:
+        _fail(error, _wording(error), error.code)
+    except KeyboardInterrupt as error:
+        _fail(error, "stopped by Ctrl-C", 130)
+    except BrokenPipeError:
+        with suppress(OSError, ValueError, AttributeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the last flush has somewhere to go
+        sys.exit(141)  # as a program that SIGPIPE ends
+    except MemoryError as error:
+        _fail(error, "error: out of memory; try a smaller batch_size, or accumulate", 6)
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(where.filename).name}:{where.lineno}"
+        _fail(
+            error,
+            f"error: a bug in dlzoo: {type(error).__name__}: {printable(str(error))} ({place}). Please report it; "
+            "DLZOO_DEBUG=1 shows the traceback.",
+            1,
+        )
+
+
+def _wording(error: UserError) -> str:
+    lines = str(error).splitlines() or [type(error).__name__]
+    if isinstance(error, ConfigError) and len(lines) > 1:
+        more = [f"  ... and {len(lines) - MOST} more"] if len(lines) > MOST else []
+        return "\n".join([f"error: {len(lines)} mistakes", *(f"  {printable(line)}" for line in lines[:MOST]), *more])
+    return "error: " + "\n".join(map(printable, lines))
+
+
+def _fail(error: BaseException, message: str, code: int) -> NoReturn:
+    if os.environ.get("DLZOO_DEBUG") == "1":
+        traceback.print_exception(error)
+    with suppress(OSError, ValueError):
+        print(message, file=sys.stderr)
+    sys.exit(code)
+
+
+def main() -> None:
+    """The console script `dlzoo`."""
+    with _guarded():
+        code = 0
+        try:
+            app()
+        except SystemExit as leaving:
+            code = leaving.code if isinstance(leaving.code, int) else 0 if leaving.code is None else 1
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        sys.exit(code)

@@ -1,0 +1,56 @@
+"""Which models can do which tasks, derived from what each says of itself: sizes, inputs, kinds of features, causality."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dlzoo.registry import FACTS, MODELS, Entry
+
+
+def unfit(
+    model: Entry,
+    *,
+    inputs: Iterable[str],
+    facts: Iterable[str],
+    accepts: Iterable[str],
+    causal: bool | None = None,
+    requires: Iterable[str] = (),
+) -> str | None:
+    """Why a model cannot do a task, before either is built; None where nothing speaks against it.
+
+    inputs, accepts, causal, requires: the task's own. facts: the names of the sizes that it gives.
+    """
+    facts, accepts = set(facts), tuple(accepts)
+    takes = {parameter.name for parameter in model.parameters}
+    needs = {parameter.name for parameter in model.parameters if parameter.required} & FACTS
+    if missing := sorted(needs - facts):
+        return f"needs {' and '.join(missing)}, and the task gives {' and '.join(sorted(facts)) or 'no sizes'}"
+    if takes & FACTS and not takes & facts - {"context"}:
+        return f"takes {' or '.join(sorted(takes & FACTS - {'context', 'out'}))}, and the task gives none of them"
+    if missing := sorted(set(inputs) - set(model.forward)):
+        return f"does not take the input {' and '.join(missing)}"
+    if missing := sorted(set(requires) - takes):
+        return f"does not take {' and '.join(missing)}"
+    if "mask" in model.forward and "context" not in facts:
+        return "reads sequences, and the task has none"
+    if model.kinds and not set(model.kinds) & {*accepts, "complete"}:
+        return f"gives a {' or a '.join(model.kinds)}, and the task takes a {' or a '.join(accepts)}"
+    if causal is not None and model.causal is not None and causal != model.causal:
+        return "sees what comes after, which this task is to foretell" if causal else "does not see what comes after"
+    return None
+
+
+def models_for(task: Entry) -> dict[str, str | None]:
+    """For each model, why it does not fit the task; None where it does. Read from the files' text alone."""
+    attributes = task.attributes
+    return {
+        model.name: unfit(
+            model,
+            inputs=attributes.get("inputs", ("x",)),
+            facts=task.facts,
+            accepts=attributes.get("accepts", ()),
+            causal=attributes.get("causal"),
+            requires=attributes.get("requires", ()),
+        )
+        for model in MODELS.entries()
+    }

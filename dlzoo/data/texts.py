@@ -1,0 +1,275 @@
+"""Texts: folders of .txt files, files of rows with a text column, plain lines, or long documents."""
+
+from collections.abc import Iterator
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Literal
+
+from dlzoo.data.dataset import Dataset, Sample
+from dlzoo.data.delimited import known, undecodable
+from dlzoo.data.folders import SPLITS, find, split_files
+from dlzoo.data.location import existing, fingerprint, first_few
+from dlzoo.data.rows import SUFFIXES, Source, open_rows
+from dlzoo.errors import DataError, did_you_mean, printable
+from dlzoo.registry import DATASETS
+
+PLAIN = (".txt", ".text", ".md")
+
+
+@DATASETS.register("texts")
+class Texts(Dataset):
+    """Texts: `text`, and `label` where there are class folders or a label column.
+
+    Args:
+        path: a CSV, TSV, JSON-lines, Parquet or .txt file; or a folder: CLASS/FILE.txt, SPLIT/CLASS/FILE.txt, documents
+            FILE.txt, or train.csv (.tsv, .jsonl, .txt) with validation and test beside it
+        text: the column with the text, by name, or by number from 1 where there is no header; null is `text`, or the first
+        label: the column with the class, likewise; null is `label`, or the second, if there is one
+        unit: what one text is in a .txt file: a line, or the whole document
+        header: the first row of a CSV or TSV names the columns
+        separator: what stands between cells; null finds it out
+        quotes: a cell may stand in quotes ("); false where a quote is a letter like any other
+        encoding: of the files
+        validation_path: a file with the validation split
+        test_path: a file with the test split
+    """
+
+    def __init__(
+        self,
+        path: str,
+        text: str | None = None,
+        label: str | None = None,
+        unit: Literal["line", "document"] = "line",
+        header: bool = True,
+        separator: str | None = None,
+        quotes: bool = True,
+        encoding: str = "utf-8",
+        validation_path: str | None = None,
+        test_path: str | None = None,
+    ):
+        root = existing(path)
+        self.unit, self.encoding = unit, encoding
+        self.text: str | None = None
+        """The column with the text, where the texts are in one."""
+        self._documents: list[Path] = []
+        self._labels: list[str] | None = None
+        self._given: dict[str, list[int]] = {}
+        self._tables: dict[str, Source] = {}
+        self._plain: dict[str, Path] = {}
+        files = {"train": path, "validation": validation_path, "test": test_path}
+        if root.is_dir() and _split_files(root):
+            files = {**files, **split_files(root, (*SUFFIXES, *PLAIN))}
+        elif root.is_dir():
+            self._folder(root)
+            return
+        for split, file in files.items():
+            if file is None:
+                continue
+            if Path(file).suffix.lower() in SUFFIXES:
+                self._tables[split] = open_rows(file, separator, header, encoding, quotes)
+            else:
+                self._plain[split] = existing(file, folder=False)
+        if self._tables and self._plain:
+            raise DataError(f"{printable(path)}: the splits are in files of different kinds.")
+        if self._tables:
+            first = next(iter(self._tables.values()))
+            self.text = _column(first, text, 1, header)
+            self._label = _label_column(first, label, self.text, header)
+        elif unit == "document":
+            self._documents = list(self._plain.values())
+            self._given = {split: [i] for i, split in enumerate(self._plain)}
+
+    def _folder(self, root: Path) -> None:
+        found = find(root, PLAIN, "texts (.txt)", classless=True)
+        self._documents, self._given = found.files, found.splits
+        self._labels = found.labels if found.classed else None
+        self.notes.extend(found.notes)
+
+    @property
+    def gives(self) -> tuple[str, ...]:  # type: ignore[override]
+        """`text`, and `label` where there are classes."""
+        labelled = self._labels is not None or (bool(self._tables) and self._label is not None)
+        return ("text", "label") if labelled else ("text",)
+
+    @property
+    def along(self) -> str | None:  # type: ignore[override]
+        """'text' where there is one document for train: it is cut; several are kept whole."""
+        return "text" if self._documents and self._labels is None and len(self._given["train"]) == 1 else None
+
+    @cached_property
+    def _loaded(self) -> tuple[list[str], list[str], list[str], dict[str, list[int]]]:
+        """Texts, labels, sources, and the splits of rows and lines."""
+        texts: list[str] = []
+        labels: list[str] = []
+        sources: list[str] = []
+        splits: dict[str, list[int]] = {}
+        for split in self._tables or self._plain:
+            start, bad = len(texts), []
+            for sample in self._read(split):
+                if isinstance(sample, DataError):
+                    bad.append(sample)
+                    continue
+                texts.append(sample["text"])
+                sources.append(sample["source"])
+                if "label" in sample:
+                    labels.append(sample["label"])
+            if bad:
+                raise DataError(str(bad[0]) + (f"\n{len(bad):,} rows are bad." if len(bad) > 1 else ""))
+            if len(texts) == start:
+                name = self._tables[split].name if self._tables else printable(str(self._plain[split]))
+                raise DataError(f"{name}: there are no texts in this file.")
+            splits[split] = list(range(start, len(texts)))
+        empty = [source for source, text in zip(sources, texts, strict=True) if not text.strip()]
+        self.notes.extend([f"{len(empty):,} texts are empty: {first_few(empty)}"] if empty else [])
+        return texts, labels, sources, splits
+
+    def _read(self, split: str) -> Iterator[Sample | DataError]:
+        if not self._tables:
+            return _lines(self._plain[split], self.encoding)
+        return _cells(self._tables[split], self.text or "", self._label)
+
+    @cached_property
+    def _long(self) -> list[str]:
+        return [_whole(file, self.encoding) for file in self._documents]
+
+    def __len__(self) -> int:
+        return len(self._documents) or len(self._loaded[0])
+
+    def __getitem__(self, index: int) -> Sample:
+        labels = self._labels if self._documents else self._loaded[1]
+        sample: Sample = {"text": self._long[index] if self._documents else self._loaded[0][index]}
+        return {**sample, "label": labels[index]} if labels else sample
+
+    def column(self, key: str) -> list[Any]:
+        """`text` or `label` of every sample, or another column of a file of rows."""
+        if key == "text":
+            return self._long if self._documents else self._loaded[0]
+        if key == "label" and "label" in self.gives:
+            return (self._labels or []) if self._documents else self._loaded[1]
+        if not self._tables:
+            raise DataError(f"these texts have no column '{printable(key)}', only {' and '.join(self.gives)}.")
+        places = {split: source.index(key) for split, source in self._tables.items()}
+        return [row[places[s]] for s, source in self._tables.items() for rows in source.chunks() for row in rows.cells]
+
+    def source(self, index: int) -> str:
+        return printable(str(self._documents[index])) if self._documents else self._loaded[2][index]
+
+    def splits(self) -> dict[str, list[int]]:
+        return self._given if self._documents else self._loaded[3]
+
+    def lengths(self) -> list[int]:
+        """The characters of every text."""
+        return [len(text) for text in self.column("text")]
+
+    def contents(self) -> list[bytes] | None:
+        return None if self.along else [blake2b(text.encode("utf-8", "replace"), digest_size=8).digest() for text in self.column("text")]
+
+    def stream(self) -> Iterator[Sample]:
+        """Every text, read again from the files; raises DataError at the first bad one."""
+        if self._documents:
+            for i, file in enumerate(self._documents):
+                label = {"label": self._labels[i]} if self._labels else {}
+                yield {"text": _whole(file, self.encoding), **label, "source": self.source(i)}
+            return
+        for split in self._tables or self._plain:
+            for sample in self._read(split):
+                if isinstance(sample, DataError):
+                    raise sample
+                yield sample
+
+    def fingerprint(self) -> str:
+        tables = [table.path for table in self._tables.values()]
+        return fingerprint([*self._documents, *([] if self._documents else self._plain.values()), *tables])
+
+
+def read_texts(path: Path, text: str | None = None, encoding: str = "utf-8") -> Iterator[Sample | DataError]:
+    """The texts in a user's file, each with its source, in memory that does not grow; a bad row comes as a DataError.
+
+    text: the column of a CSV, TSV, JSON-lines or Parquet file; where the model was trained on such, a .txt file is one text
+    a line, else (null) one text. Raises DataError for a file that cannot be read, or lacks the column.
+    """
+    if path.suffix.lower() in SUFFIXES:
+        header = not (text or "").isdigit()
+        source = open_rows(path, header=header, encoding=encoding)
+        yield from _cells(source, _column(source, text, 1, header), None)
+    elif text is None:
+        yield {"text": _whole(path, encoding), "source": printable(str(path))}
+    else:
+        yield from _lines(path, encoding)
+
+
+def _split_files(folder: Path) -> bool:
+    names = [Path(entry.name) for entry in folder.iterdir() if entry.is_file()]
+    return any(SPLITS.get(name.stem.lower()) == "train" and name.suffix.lower() in (*SUFFIXES, *PLAIN) for name in names)
+
+
+def _column(source: Source, name: str | None, default: int, header: bool) -> str:
+    """The name of the text's column."""
+    if name is None and (not header or len(source.columns) == 1):
+        return source.columns[default - 1]
+    name = name or "text"
+    if name not in source.columns:
+        hint = did_you_mean(name, source.columns)
+        listed = ", ".join(map(printable, source.columns[:20]))
+        raise DataError(f"{source.name}: there is no column '{printable(name)}'.{hint} Columns: {listed}. Set `text`.")
+    return name
+
+
+def _label_column(source: Source, name: str | None, text: str, header: bool) -> str | None:
+    """The name of the label's column, None where the file has none."""
+    if name is not None:
+        source.index(name)
+        return name
+    if not header:
+        return next((column for column in source.columns[:2] if column != text), None)
+    return "label" if "label" in source.columns else None
+
+
+def _cells(source: Source, text: str, label: str | None) -> Iterator[Sample | DataError]:
+    place, other = source.index(text), None if label is None else source.index(label)
+    for rows in source.chunks():
+        good: Iterator[tuple[int, Sample | DataError]] = (
+            (line, _sample(source.name, line, row[place], None if other is None else row[other].strip()))
+            for line, row in zip(rows.lines, rows.cells, strict=True)
+        )
+        ordered = sorted([*good, *rows.bad.items()], key=lambda pair: pair[0]) if rows.bad else good
+        yield from (sample for _, sample in ordered)
+
+
+def _sample(file: str, line: int, text: str, label: str | None) -> Sample | DataError:
+    if label == "":
+        return DataError(f"{file}:{line}: the label is empty.")
+    sample: Sample = {"text": text, "source": f"{file}:{line}"}
+    return sample if label is None else {**sample, "label": label}
+
+
+def _lines(file: Path, encoding: str) -> Iterator[Sample | DataError]:
+    """The lines of a file that are not blank."""
+    name = printable(str(file))
+    try:
+        with existing(file, folder=False).open(encoding=_codec(encoding)) as stream:
+            for number, line in enumerate(stream, 1):
+                if "\0" in line:
+                    raise DataError(f"{name}:{number}: a NUL byte. Is this a text file?")
+                if line.strip():
+                    yield {"text": line.rstrip("\n"), "source": f"{name}:{number}"}
+    except UnicodeDecodeError as error:
+        raise undecodable(file, name, encoding, error) from None
+
+
+def _whole(file: Path, encoding: str) -> str:
+    name = printable(str(file))
+    try:
+        text = existing(file, folder=False).read_text(encoding=_codec(encoding))
+    except UnicodeDecodeError as error:
+        raise undecodable(file, name, encoding, error) from None
+    if not text.strip():
+        raise DataError(f"{name}: the file is empty.")
+    if "\0" in text:
+        raise DataError(f"{name}:{text[: text.index(chr(0))].count(chr(10)) + 1}: a NUL byte. Is this a text file?")
+    return text
+
+
+def _codec(encoding: str) -> str:
+    return "utf-8-sig" if known(encoding) == "utf-8" else known(encoding)

@@ -1,0 +1,91 @@
+"""A run's folder: how it is found by a path, a name, a prefix or `last`, and what is in run.json and config.yaml."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from dlzoo import files
+from dlzoo.config import Config, load
+from dlzoo.errors import RunError, did_you_mean, printable
+
+ROOT = Path("runs")
+
+
+def find(run: str | Path, root: Path = ROOT) -> Path:
+    """The folder that `run` means: a path, the name of a run in `root`, a unique start of one, or `last` (the newest).
+
+    Raises RunError where there is none, or more than one.
+    """
+    path = Path(run)
+    if _is_run(path):
+        return path
+    names = {p.name: p for p in sorted(root.glob("*")) if _is_run(p)} if root.is_dir() else {}
+    text = printable(str(run))
+    if str(run) == "last":
+        if not names:
+            raise RunError(f"there is no run in {printable(str(root))}; dlzoo train --config FILE makes one")
+        return max(names.values(), key=lambda p: (_started(p), p.name))
+    if str(run) in names:
+        return names[str(run)]
+    fitting = [name for name in names if name.startswith(str(run))]
+    if len(fitting) == 1:
+        return names[fitting[0]]
+    if fitting:
+        shown = ", ".join(fitting[:5]) + (" ..." if len(fitting) > 5 else "")
+        raise RunError(f"'{text}' fits {len(fitting)} runs: {shown}; give more of the name")
+    if path.exists():
+        raise RunError(f"{text} is not a run: it has no run.json and no model.json")
+    raise RunError(f"there is no run '{text}', nor a run of that name in {printable(str(root))}.{did_you_mean(run, names)}")
+
+
+def _is_run(path: Path) -> bool:
+    try:
+        return any((path / name).is_file() for name in ("run.json", "model.json", "model/model.json"))
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def _started(path: Path) -> float:
+    """When a run was made (a run that is gone on with stays as old as it is)."""
+    try:
+        return float(json.loads((path / "run.json").read_text(encoding="utf-8"))["created"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return path.stat().st_mtime
+
+
+class Run:
+    """One run's folder and the facts in its run.json."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            self.facts: dict[str, Any] = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            self.facts = {}
+        except (OSError, ValueError) as error:
+            raise RunError(f"{printable(str(path / 'run.json'))} cannot be read: {error}") from error
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where its checkpoints are."""
+        return self.path / "checkpoints"
+
+    @property
+    def finished(self) -> bool:
+        """Whether it was trained to its end and tested."""
+        return self.facts.get("status") == "finished"
+
+    @property
+    def config(self) -> Config:
+        """The run's own config, resolved. Raises RunError where it is gone."""
+        file = self.path / "config.yaml"
+        if not file.is_file():
+            raise RunError(f"{printable(str(file))} is not there: a run without its config cannot go on")
+        return load(file)
+
+    def note(self, **facts: Any) -> None:
+        """Change some facts of run.json, on disk at once."""
+        self.facts |= facts
+        files.write_json(self.path / "run.json", self.facts)

@@ -1,0 +1,125 @@
+"""A run's `model` folder: the network's weights and all that `predict` needs beside them. It works wherever it is copied."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from dlzoo import __version__, files, registry
+from dlzoo.config import Config, Train, from_dict, to_dict
+from dlzoo.engine import weights
+from dlzoo.engine.runtime import Runtime
+from dlzoo.errors import ConfigError, RunError, printable
+from dlzoo.run.build import build_network, build_task
+from dlzoo.run.folder import find
+from dlzoo.task import Network, Task
+
+FORMAT = 1
+WEIGHTS, NEXT = "model.safetensors", "next.safetensors"
+
+
+@dataclass
+class Description:
+    """What model.json says."""
+
+    folder: Path
+    config: Config
+    meta: dict[str, Any]
+    """`task` (what the task learned), `step`, `metrics`, `imports`, `versions`, `sha256` ..."""
+
+    @property
+    def run(self) -> Path | None:
+        """The run that the folder belongs to; None for a model folder alone."""
+        return self.folder.parent if (self.folder.parent / "run.json").is_file() else None
+
+
+@dataclass
+class Portable(Description):
+    """A model ready to answer."""
+
+    task: Task
+    network: Network
+    runtime: Runtime
+
+
+def save(folder: Path, network: nn.Module, task: Task, config: Config, **facts: Any) -> None:
+    """Write the network as it is now, the task's state and `facts` to `folder`; what was there stays whole until this is.
+
+    The new weights come beside the old ones, then model.json names them by their hash, then they take the old ones' place:
+    whenever that is cut short, model.json names weights that are there.
+    """
+    files.write(folder / NEXT, lambda part: weights.save(part, network.state_dict()))
+    meta = {
+        "format": FORMAT,
+        "dlzoo": __version__,
+        "torch": torch.__version__,
+        "sha256": files.sha256(folder / NEXT),
+        "bytes": (folder / NEXT).stat().st_size,
+        "config": to_dict(config),
+        "task": task.state_dict(),
+        **facts,
+    }
+    files.write_json(folder / "model.json", meta)
+    os.replace(folder / NEXT, folder / WEIGHTS)
+
+
+def read(run: str | Path, imports: list[Path] | None = None) -> Description:
+    """What a run's model is, its weights not read. Raises RunError where there is none, or it cannot be built here."""
+    path = find(run)
+    folder = path if (path / "model.json").is_file() else path / "model"
+    file = folder / "model.json"
+    if not file.is_file():
+        raise RunError(f"{printable(str(path))} has no model yet: it was stopped before its first evaluation; train --resume goes on")
+    try:
+        meta = json.loads(file.read_text(encoding="utf-8"))
+        if meta["format"] != FORMAT:
+            made = f"dlzoo {printable(str(meta['dlzoo']))} (format {meta['format']})"
+            raise RunError(f"{printable(str(file))} was written by {made}; this is {__version__} (format {FORMAT})")
+        if imports:
+            registry.load(imports)
+        needed = ", ".join(printable(str(name)) for name in meta.get("imports", []))
+        if needed and not imports:
+            raise RunError(f"this run was trained with --import {needed}; give it again")
+        return Description(folder, from_dict(meta["config"], str(file)), meta)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{printable(str(file))} is damaged: {type(error).__name__}: {printable(str(error))[:100]}") from error
+    except ConfigError as error:
+        raise RunError(f"this model cannot be built here: {error}") from error
+
+
+def load(run: str | Path, *, device: str = "auto", imports: list[Path] | None = None, runtime: Runtime | None = None) -> Portable:
+    """A run's best model (or that in a copy of its model folder), verified, on the device, in evaluation mode."""
+    found = read(run, imports)
+    task = build_task(found.config)
+    task.load_state_dict(found.meta["task"])
+    network = build_network(found.config, task)
+    fill(network, found)
+    # precision as in training: what was scored is what is answered
+    train = Train(device=cast(Any, device), precision=found.config.train.precision)
+    runtime = runtime or Runtime(train)
+    channels_last = bool(found.config.train.channels_last)
+    runtime.place(network, channels_last)
+    network.eval()
+    return Portable(found.folder, found.config, found.meta, task, network, runtime)
+
+
+def fill(network: nn.Module, found: Description) -> None:
+    """Give `network` the weights that model.json names. Raises RunError where they are not those, or do not fit."""
+    for name in (WEIGHTS, NEXT):
+        file = found.folder / name
+        if file.is_file() and file.stat().st_size == found.meta["bytes"] and files.sha256(file) == found.meta["sha256"]:
+            break
+    else:
+        file = found.folder / WEIGHTS
+        why = "it has been changed or cut short (checksum mismatch)" if file.is_file() else "it is not there"
+        raise RunError(f"{printable(str(file))} is not the model that was saved: {why}; copy the folder again, or train --resume")
+    try:
+        network.load_state_dict(weights.load(file))
+    except RuntimeError as error:
+        raise RunError(f"{printable(str(file))} does not fit its own description: {str(error).splitlines()[-1].strip()}") from error

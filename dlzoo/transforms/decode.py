@@ -1,0 +1,105 @@
+"""Pictures as tensors: any file of a user, upright, 8 bits a channel, grey or colour."""
+
+import io
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dlzoo.errors import DataError, printable
+
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
+"""What Pillow may open: EPS and other formats that run programs are not among them."""
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm")
+MAX_PIXELS = 50_000_000
+"""Read from the header, before anything is decoded."""
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each orientation of the EXIF standard (tag 0x0112)."""
+
+Mode = Literal["grey", "rgb"]
+
+
+def read_image(source: Path | str | bytes, mode: Mode = "rgb", name: str | None = None) -> Tensor:
+    """The picture in a file (or in its bytes) as uint8 (C, H, W), C = 1 for grey and 3 for rgb.
+
+    Turned as its EXIF orientation says; 16 bits scaled to 8, floats from 0..1; what is transparent shows white; CMYK and
+    palettes converted; the first frame of several. Raises DataError, with `name` or the path, for whatever is no such
+    picture, is cut short, or has more than 50 megapixels.
+    """
+    name = printable(name if name is not None else "picture" if isinstance(source, bytes) else str(source))
+    try:
+        if not isinstance(source, bytes) and not Path(source).is_file():
+            raise DataError(f"{name}: there is no such file." if not Path(source).exists() else f"{name}: not a regular file.")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Pillow, on odd metadata; too many pixels are refused below
+            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
+                width, height = image.size
+                if width * height > MAX_PIXELS:
+                    raise _too_large(name, width, height)
+                return to_tensor(image, mode)
+    except DataError as error:
+        raise DataError(str(error) if name in str(error) else f"{name}: {error}") from None
+    except Image.DecompressionBombError:
+        raise DataError(f"{name}: the picture is far larger than {MAX_PIXELS // 10**6} megapixels.") from None
+    except Image.UnidentifiedImageError:
+        raise DataError(f"{name}: {_unknown(source)}.") from None
+    except Exception as error:  # Pillow raises nearly anything on a damaged file: OSError, SyntaxError, struct.error ...
+        raise DataError(f"{name}: the picture is damaged or cut short ({printable(str(error))}).") from None
+
+
+def _too_large(name: str, width: int, height: int) -> DataError:
+    return DataError(f"{name}: {width} x {height} is more than {MAX_PIXELS // 10**6} megapixels. Make the picture smaller.")
+
+
+def _unknown(source: Path | str | bytes) -> str:
+    if not (len(source) if isinstance(source, bytes) else Path(source).stat().st_size):
+        return "the file is empty"
+    return "not a picture that can be read (PNG, JPEG, BMP, TIFF, WebP, GIF, PGM or PPM)"
+
+
+def to_tensor(image: Image.Image, mode: Mode = "rgb") -> Tensor:
+    """A picture of Pillow as uint8 (C, H, W), by the rules of `read_image`."""
+    image = _eight_bits(_upright(image))
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        colours = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours)
+    wanted = "L" if mode == "grey" else "RGB"
+    if image.mode not in ("L", "RGB", wanted):
+        image = image.convert("RGB") if image.mode not in ("1", "L") else image.convert("L")
+    pixels = np.array(image.convert(wanted))
+    return torch.from_numpy(pixels[None] if mode == "grey" else np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        turn = UPRIGHT.get(image.getexif().get(0x0112, 1))
+    except Exception:  # metadata that cannot be read turns nothing
+        turn = None
+    return image if turn is None else image.transpose(turn)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Deep grey pictures scaled to 8 bits; Pillow's own conversion would clip them."""
+    if not image.mode.startswith(("I", "F")):
+        return image
+    pixels = np.array(image)
+    low, high = pixels.min(), pixels.max()
+    if image.mode == "F":
+        if not (low >= 0 and high <= 1):
+            raise DataError(f"pixels are floats from {low:g} to {high:g}; only 0 to 1 has a known meaning.")
+        return Image.fromarray((pixels * 255 + 0.5).astype(np.uint8))
+    if low < 0 or high > 65535:
+        raise DataError(f"pixels are integers from {low} to {high}; at most 16 bits (0 to 65535) have a known meaning.")
+    return Image.fromarray(((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8))
