@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 
 from dlzoo import __version__
-from dlzoo.errors import ConfigError, UserError, printable
+from dlzoo.errors import ConfigError, RunError, UserError, printable
 
 if TYPE_CHECKING:
     from dlzoo.config import Config
@@ -45,14 +45,18 @@ app = typer.Typer(
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The YAML file of the run.", metavar="FILE")]
 Sets = Annotated[
-    list[str] | None, typer.Option("--set", "-s", help="Change one key: --set optimizer.lr=3e-4. Repeatable.", metavar="KEY=VALUE")
+    list[str] | None,
+    typer.Option("--set", "-s", help="Change one key: --set optimizer.lr=3e-4. Repeatable.", metavar="KEY=VALUE"),
 ]
 Imports = Annotated[
-    list[Path] | None, typer.Option("--import", help="A Python file of yours with a registered model, dataset or task.", metavar="FILE")
+    list[Path] | None,
+    typer.Option("--import", help="A file of yours that registers a model, dataset or task.", metavar="FILE"),
 ]
 Device = Annotated[Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Where to compute.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-RunArgument = Annotated[str, typer.Argument(help="A run: its folder, its name, a unique beginning of it, or `last`.", metavar="RUN")]
+RunArgument = Annotated[
+    str, typer.Argument(help="A run: folder, name, unique start of a name, or `last`.", metavar="RUN")
+]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Samples at a time.")]
 KindArgument = Literal["tasks", "models", "datasets", "configs", "optimizers", "schedules"]
 
@@ -66,7 +70,9 @@ def _version(wanted: bool) -> None:
 @app.callback(invoke_without_command=True)
 def start(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     """Without a command: where to begin."""
     if context.invoked_subcommand is None:
@@ -93,7 +99,9 @@ def train(
         raise UserError("say what to train: --config FILE, or --resume RUN to go on with a run")
     built = _config(config, set_, name, device) if config is not None else None
     if resume is not None and built is None and (set_ or name or device):
-        raise UserError("a run goes on with its own config: leave out --set, --name and --device, or start a new run from its config.yaml")
+        raise RunError(
+            "a run goes on with its own config: leave out --set, --name and --device, or start a new run from its config.yaml"
+        )
     from dlzoo.run import train as run
 
     shared: dict[str, Any] = {"root": runs, "imports": imports, "argv": sys.argv}
@@ -113,9 +121,15 @@ def evaluate(
     run: RunArgument,
     data: Annotated[Path | None, typer.Option(help="Other data of the same kind.", metavar="PATH")] = None,
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
-    min_: Annotated[list[str] | None, typer.Option("--min", help="Exit 8 below this: accuracy=0.9.", metavar="METRIC=VALUE")] = None,
-    max_: Annotated[list[str] | None, typer.Option("--max", help="Exit 8 above this: mae=12.", metavar="METRIC=VALUE")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for metrics and predictions.", metavar="DIR")] = None,
+    min_: Annotated[
+        list[str] | None, typer.Option("--min", help="Exit 8 below this: accuracy=0.9.", metavar="METRIC=VALUE")
+    ] = None,
+    max_: Annotated[
+        list[str] | None, typer.Option("--max", help="Exit 8 above this: mae=12.", metavar="METRIC=VALUE")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for metrics and predictions.", metavar="DIR")
+    ] = None,
     device: Device = None,
     batch_size: BatchSize = None,
     import_: Imports = None,
@@ -146,18 +160,19 @@ def evaluate(
 )
 def predict(
     context: typer.Context,
-    run: Annotated[str | None, typer.Argument(help="A run, or a model folder alone.", metavar="RUN", show_default=False)] = None,
+    run: Annotated[str | None, typer.Argument(help="A run, or a model folder alone.", metavar="RUN")] = None,
     inputs: Annotated[
-        list[str] | None, typer.Argument(help="Files, folders, globs, or - for stdin.", metavar="INPUT...", show_default=False)
+        list[str] | None, typer.Argument(help="Files, folders, globs, or - for stdin.", metavar="INPUT...")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write to a file .csv or .jsonl, or into a folder.", metavar="PATH")
+        Path | None,
+        typer.Option("--output", "-o", help="Write to a file .csv or .jsonl, or into a folder.", metavar="PATH"),
     ] = None,
     device: Device = None,
     batch_size: BatchSize = None,
     import_: Imports = None,
     json: Json = False,
-    help_: Annotated[bool, typer.Option("--help", help="Show this message; with a RUN, its task's own options too.")] = False,
+    help_: Annotated[bool, typer.Option("--help", help="Show this message; with a RUN, its own options too.")] = False,
 ) -> None:
     """Answer files with a run's model: one answer a sample, in order, with its source."""
     words, options = _options([*([run] if run else []), *(inputs or [])], flags={"help"} if help_ else set())
@@ -210,7 +225,7 @@ def check(
 
 @app.command("list")
 def list_(
-    what: Annotated[KindArgument | None, typer.Argument(help="Leave out for everything.", metavar="KIND", show_default=False)] = None,
+    what: Annotated[KindArgument | None, typer.Argument(help="Leave out for everything.", metavar="KIND")] = None,
     task: Annotated[str | None, typer.Option(help="Only models that fit this task.", metavar="TASK")] = None,
     import_: Imports = None,
     json: Json = False,
@@ -233,7 +248,12 @@ def _complete_names(incomplete: str) -> list[str]:
 
 @app.command()
 def info(
-    name: Annotated[str, typer.Argument(help="A model, task, dataset, optimizer or schedule.", metavar="NAME", autocompletion=_complete_names)],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A model, task, dataset, optimizer or schedule.", metavar="NAME", autocompletion=_complete_names
+        ),
+    ],
     import_: Imports = None,
     json: Json = False,
 ) -> None:
@@ -270,7 +290,7 @@ def _bars(option: str, texts: list[str] | None) -> dict[str, float]:
         try:
             bars[name] = float(value)
         except ValueError:
-            raise UserError(f"{option} {printable(text)}: write it as {option} METRIC=NUMBER, say {option} accuracy=0.9") from None
+            raise UserError(f"{option} {printable(text)}: write it as {option} METRIC=NUMBER") from None
     return bars
 
 

@@ -1,4 +1,4 @@
-"""Which models can do which tasks, derived from what each says of itself: sizes, inputs, kinds of features, causality."""
+"""Which models can do which tasks, derived from what each says of itself: sizes, inputs, features, causality."""
 
 from __future__ import annotations
 

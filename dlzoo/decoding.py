@@ -1,7 +1,8 @@
 """What comes next, token by token: greedy or sampled, by steps with a state where the model has them.
 
-A row gets the same tokens alone and in company: all rows stand at the same place of their own text (a longer prompt is read on
-while the others already go on), and every row draws from its own generator, keyed by the seed and by its prompt.
+A row gets the same tokens alone and in company: all rows stand at the same place of their own text (a longer prompt is
+read on while the others already go on), and every row draws from its own generator, keyed by the seed and by its
+prompt.
 """
 
 from __future__ import annotations
@@ -79,8 +80,9 @@ class Sampling:
 class Reader:
     """Scores (B, V) of the next token after all tokens (B, t) so far, for a network with a causal backbone.
 
-    Where the backbone has `step` only the new tokens are read. `window` is the longest sequence that the backbone can see:
-    when a state is that long, it is built anew from the last half; without `step`, the last `window` tokens are read.
+    Where the backbone has `step` only the new tokens are read. `window` is the longest sequence that the backbone can
+    see: when a state is that long, it is built anew from the last half; without `step`, the last `window` tokens are
+    read.
     """
 
     def __init__(self, network: nn.Module, window: int | None):
@@ -114,7 +116,8 @@ def stream(
     window: int | None = None,
     stop: Callable[[list[int]], bool] | None = None,
 ) -> Iterator[list[tuple[int, int]]]:
-    """Goes on from prompts, each (t,) with at least one token: yields (row, token) of the rows that got one, step by step.
+    """Goes on from prompts, each (t,) with a token at least: yields (row, token) of the rows that got one, step by
+    step.
 
     A row ends after `new` tokens, at the token `end`, which is not given out, or when `stop` says so of its tokens.
     `banned` tokens are never chosen. The network stands in eval mode.

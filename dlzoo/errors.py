@@ -1,4 +1,4 @@
-"""Every mistake a user can make, as exceptions that say what is wrong, where, and what to do; each knows its exit code."""
+"""Every mistake a user can make, as exceptions that say what is wrong, where, and what to do, with an exit code."""
 
 import difflib
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ class ConfigError(UserError):
 
 
 class DataError(UserError):
-    """A file that is missing or unreadable, a bad row, an empty split. Names the file and, where there is one, the row."""
+    """A file that is missing or unreadable, a bad row, an empty split. Names the file and, if there is one, the row."""
 
     code = 3
 
@@ -30,7 +30,7 @@ class RunError(UserError):
     code = 4
 
 
-class Diverged(UserError):
+class Diverged(UserError):  # noqa: N818
     """A loss or a gradient that is not finite; raised before the update, so the weights are still good."""
 
     code = 5
@@ -48,7 +48,7 @@ class OutputError(UserError):
     code = 7
 
 
-class BelowBar(UserError):
+class BelowBar(UserError):  # noqa: N818
     """A metric below the bar of `--min`, or some inputs of `predict` that could not be answered."""
 
     code = 8
@@ -56,8 +56,9 @@ class BelowBar(UserError):
 
 def did_you_mean(name: object, options: Iterable[str]) -> str:
     """` Did you mean 'x'?` where an option is close to `name`, else an empty string."""
-    close = difflib.get_close_matches(str(name), [str(option) for option in options], n=1, cutoff=0.5)
-    return f" Did you mean '{close[0]}'?" if close else ""
+    plain = {str(option).lower().replace("-", "_"): option for option in options}
+    close = difflib.get_close_matches(str(name)[:100].lower().replace("-", "_"), plain, n=1, cutoff=0.5)
+    return f" Did you mean '{plain[close[0]]}'?" if close else ""
 
 
 def choose(name: object, options: Iterable[str], kind: str) -> str:

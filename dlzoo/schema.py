@@ -22,6 +22,7 @@ from dlzoo.yamlfile import Node, Place, Problem, parse, read, wrap
 SECTIONS = ("name", "task", "data", "model", "optimizer", "schedule", "train", "evaluate")
 REGISTERED = {"task": TASKS, "data": DATASETS, "model": MODELS}
 UNIONS: dict[str, dict[str, Any]] = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+DEFAULTS = {field.name: field.default.name for field in dataclasses.fields(Config) if field.name in UNIONS}
 PLAIN: dict[str, Any] = {"train": Train, "evaluate": Evaluate}
 SPLIT = fields(Split)
 KEY = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*")
@@ -154,14 +155,14 @@ class Reader:
 
     def look_ahead(self, given: dict[str, Node]) -> None:
         """Note which keys each section takes, so that a key in the wrong one can be sent to the right one."""
-        sections: dict[str, Any] = {**REGISTERED, **UNIONS}
-        for key, known in sections.items():
-            if key in given:
-                node = given[key].value
-                name = node["name"].value if isinstance(node, dict) and "name" in node else node
-                if isinstance(name, str) and name in known:
-                    found = known.entry(name).parameters if isinstance(known, Registry) else fields(known[name])
-                    self.takes[key] = _names(found)
+        for key, registry in REGISTERED.items():
+            name = _name(given.get(key))
+            if name in registry:
+                self.takes[key] = _names(registry.entry(name).parameters)
+        for key, classes in UNIONS.items():
+            name = _name(given.get(key)) or DEFAULTS[key]
+            if name in classes:
+                self.takes[key] = _names(fields(classes[name]))
         self.takes["data"] = self.takes.get("data", set()) | _names(SPLIT)
 
     def done(self) -> None:
@@ -210,8 +211,7 @@ class Reader:
         given = self.mapping(node, path)
         if given is None:
             return None
-        default = next(field.default for field in dataclasses.fields(Config) if field.name == path)
-        name = given["name"].value if "name" in given else default.name  # type: ignore[union-attr]
+        name = given["name"].value if "name" in given else DEFAULTS[path]
         if not isinstance(name, str) or name not in classes:
             self.problem(given["name"].place, path, choose(quoted(name, marks=False), classes, path))
             return None
@@ -288,6 +288,13 @@ class Reader:
                 where += f"[{step}]" if isinstance(step, int) else f".{step}"
             self.problem(here.place, where, message)
         return WRONG if mistakes else value
+
+
+def _name(node: Node | None) -> str:
+    """The name that a section gives, long or short; "" where it gives none."""
+    value = node.value if node else None
+    value = value["name"].value if isinstance(value, dict) and "name" in value else value
+    return value if isinstance(value, str) else ""
 
 
 def _names(parameters: Iterable[Parameter]) -> set[str]:

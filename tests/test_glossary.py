@@ -9,7 +9,14 @@ from dlzoo import config, optim
 from dlzoo.registry import REGISTRIES
 
 GLOSSARY = Path(__file__).resolve().parent.parent / "docs" / "glossary.md"
-SECTIONS = [config.Config, config.Split, config.Train, config.Evaluate, *get_args(optim.Optimizer), *get_args(optim.Schedule)]
+SECTIONS = [
+    config.Config,
+    config.Split,
+    config.Train,
+    config.Evaluate,
+    *get_args(optim.Optimizer),
+    *get_args(optim.Schedule),
+]
 
 
 def words() -> list[str]:

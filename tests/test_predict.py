@@ -117,7 +117,9 @@ def test_stdin_gives_json_or_paths(stdin, tmp_path):
     (tmp_path / "a.png").write_bytes(b"x")
     stdin(f'{{"a": 1}}\n{tmp_path}/a.png\ngone.png\n')
     found, _ = expand(["-"], IMAGE)
-    assert found[0].content == '{"a": 1}' and found[1].content.name == "a.png" and isinstance(found[2].content, DataError)
+    assert (
+        found[0].content == '{"a": 1}' and found[1].content.name == "a.png" and isinstance(found[2].content, DataError)
+    )
 
 
 def test_a_bad_line_of_stdin_loses_nothing(stdin, monkeypatch):
@@ -200,7 +202,12 @@ def test_other_kinds_of_output_are_refused(tmp_path):
 
 
 def test_readable_lines_cannot_steer_a_terminal():
-    for answer_ in ({"label": "\x1b[31m", "score": 1.0}, {"text": "a\x1b]0;b\nc\r"}, {"error": "\x07"}, {"value": 1.0, "x\x1b": "\u202e"}):
+    for answer_ in (
+        {"label": "\x1b[31m", "score": 1.0},
+        {"text": "a\x1b]0;b\nc\r"},
+        {"error": "\x07"},
+        {"value": 1.0, "x\x1b": "\u202e"},
+    ):
         line = writers.readable({"source": "\x1b[2J", **answer_})
         assert all(c.isprintable() or c == "\n" for c in line)
 
@@ -302,7 +309,11 @@ def test_a_bad_row_and_a_bad_end_of_a_file_lose_nothing(tmp_path):
 
 def test_options_are_converted_by_the_signature():
     assert list(options_of(Halves)) == ["temperature", "top_k", "sample"]
-    assert convert(Halves, {"temperature": "2", "top-k": "5", "sample": "yes"}) == {"temperature": 2.0, "top_k": 5, "sample": True}
+    assert convert(Halves, {"temperature": "2", "top-k": "5", "sample": "yes"}) == {
+        "temperature": 2.0,
+        "top_k": 5,
+        "sample": True,
+    }
     assert convert(Halves(), {"top_k": "none"}) == {"top_k": None}
     assert halves(literal("3"), temperature=2.0)[0] == [{"source": "3", "value": 3.0}]
     with pytest.raises(UserError, match="Did you mean '--temperature'") as error:

@@ -17,7 +17,7 @@ CLOTHES = ["T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shi
 
 @DATASETS.register("fashion_mnist_small")
 class FashionMnistSmall(Idx):
-    """Clothes, 28x28 grey, 10 classes: 2,000 + 500 of Fashion-MNIST (Xiao et al., 2017). `image` (1, 28, 28), `label`."""
+    """Clothes, 28x28 grey, 10 classes: `image` (1, 28, 28), `label`. From Fashion-MNIST (Xiao et al., 2017)."""
 
     def __init__(self) -> None:
         super().__init__(str(BUNDLED / "fashion_mnist_small"), CLOTHES)
@@ -28,7 +28,7 @@ class FashionMnistSmall(Idx):
 
 @DATASETS.register("digits")
 class Digits(Dataset):
-    """Handwritten digits, 8x8 grey, 1,797 of them (scikit-learn; Alpaydin and Kaynak, 1998). `image` (1, 8, 8), `label`."""
+    """1,797 handwritten digits, 8x8 grey: `image` (1, 8, 8), `label` (scikit-learn; Alpaydin and Kaynak, 1998)."""
 
     gives = ("image", "label")
 

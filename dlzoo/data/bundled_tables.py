@@ -34,17 +34,22 @@ class _Sklearn(Frame):
 
     def _load(self) -> Columns:
         table = self._table()
-        features = {str(name): column for name, column in zip(table.feature_names, np.asarray(table.data, np.float64).T, strict=True)}
+        features = {
+            str(name): column
+            for name, column in zip(table.feature_names, np.asarray(table.data, np.float64).T, strict=True)
+        }
         features = {name: np.ascontiguousarray(column) for name, column in features.items()}
         if "target_names" in table:
             return Columns(features, [str(table.target_names[k]) for k in table.target.tolist()])
-        return Columns(features, [f"{value:g}" for value in table.target.tolist()], np.asarray(table.target, np.float64))
+        return Columns(
+            features, [f"{value:g}" for value in table.target.tolist()], np.asarray(table.target, np.float64)
+        )
 
     def source(self, index: int) -> str:
         return f"{type(self).__name__.lower()}:{index + 1}"
 
     def fingerprint(self) -> str:
-        return hashlib.sha256(self.contents().tobytes()).hexdigest()
+        return hashlib.sha256(self.columns.hashes().tobytes()).hexdigest()
 
 
 @DATASETS.register("breast_cancer")

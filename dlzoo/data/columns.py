@@ -66,7 +66,7 @@ def parse(rows: Rows, source: Source, types: dict[str, str], style: Format) -> C
 
 
 def numbers(cells: Sequence[str], style: Format) -> tuple[np.ndarray, list[int]]:
-    """Cells as float64, NaN where missing; and the places of those that are no finite numbers (inf and nan are none)."""
+    """Cells as float64, NaN where missing; and the places of those that are no finite numbers (as inf and nan)."""
     if style.decimal != ".":
         cells = [cell.replace(style.decimal, ".") for cell in cells]
     try:
@@ -97,8 +97,8 @@ def _plain(cells: Sequence[str]) -> bool:
 
 def not_a_number(file: str, line: int, column: str, value: str) -> DataError:
     return DataError(
-        f"{file}:{line}: '{printable(value[:60])}' in column '{printable(column)}' is not a finite number. Mend it, "
-        f"add it to `missing`, or say `columns: {{{printable(column)}: category}}`."
+        f"{file}:{line}: '{printable(value[:60])}' in column '{printable(column)}' is not a finite number. "
+        f"Mend it, add it to `missing`, or say `columns: {{{printable(column)}: category}}`."
     )
 
 
@@ -149,7 +149,9 @@ class _Seen:
         if not self.zeros and self.numbers >= MOSTLY * filled:
             error = not_a_number(file, *self.wrong[0][:1], column, self.wrong[0][1])
             more = ", ".join(f"row {line}: '{printable(text[:30])}'" for line, text in self.wrong[1:])
-            raise DataError(f"{error}\n{self.numbers:,} of its {filled:,} cells are numbers." + (f" Also {more}." if more else ""))
+            raise DataError(
+                f"{error}\n{self.numbers:,} of its {filled:,} cells are numbers." + (f" Also {more}." if more else "")
+            )
         if style.decimal == "." and self.commas >= MOSTLY * filled:
             line, text = self.wrong[0]
             raise DataError(f"{file}:{line}: {shown} has decimal commas ('{printable(text)}'): set `decimal: ','`.")
@@ -161,10 +163,13 @@ class _Seen:
 def infer(source: Source, declared: dict[str, str], style: Format) -> tuple[dict[str, str], list[str]]:
     """The type of every column, from all rows of a file; and notes for the user. What is declared stays.
 
-    A column whose filled cells are all numbers, none with a leading zero (00123), is one of numbers; else of categories.
+    A column whose filled cells are all numbers, none with a leading zero (00123), is one of numbers; else categories.
     Raises DataError where a column is nearly all numbers but not quite: naming the rows, and how to say what is meant.
     """
-    types = {**declared_types(source, declared), **{name: t for name, t in source.types.items() if name not in declared}}
+    types = {
+        **declared_types(source, declared),
+        **{name: t for name, t in source.types.items() if name not in declared},
+    }
     open_columns = [name for name in source.columns if name not in types]
     seen = {name: _Seen() for name in open_columns}
     if open_columns:

@@ -27,7 +27,7 @@ class Dataset(ABC):
     gives: tuple[str, ...]
     """The keys of its samples; a property where the arguments decide."""
     along: str | None = None
-    """'time' or 'text' where a split cuts inside the samples (one long text, a few long series) instead of between them."""
+    """'time' or 'text' where a split cuts inside the samples (one long text, a few series), not between them."""
 
     @cached_property
     def notes(self) -> list[str]:
@@ -70,7 +70,7 @@ class Dataset(ABC):
         return ({**self[i], "source": self.source(i)} for i in range(len(self)))
 
     def arguments(self) -> dict[str, Any]:
-        """Arguments that were inferred from the data (the types of a table's columns): written into the run's config."""
+        """Arguments that were inferred from the data (the types of columns): written into the run's config."""
         return {}
 
     @abstractmethod
@@ -79,7 +79,7 @@ class Dataset(ABC):
 
 
 class Subset:
-    """Some samples of a dataset: one split. Where the dataset is cut along its samples, `spans` has a (start, stop) for each."""
+    """Some samples of a dataset: one split. Where it is cut along its samples, `spans` has a (start, stop) for each."""
 
     def __init__(self, dataset: Dataset, indices: list[int], spans: list[tuple[int, int]] | None = None):
         self.dataset = dataset

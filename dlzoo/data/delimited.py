@@ -1,4 +1,4 @@
-"""Rows of delimited text (CSV, TSV), streamed: each with its line, every bad one reported, in memory that does not grow."""
+"""Rows of delimited text (CSV, TSV), streamed: each with its line, every bad one reported."""
 
 import codecs
 import csv
@@ -110,9 +110,8 @@ class Delimited:
         names = [name.strip() or f"column_{i + 1}" for i, name in enumerate(names)]
         for i, name in enumerate(names):
             if name in names[:i]:
-                raise DataError(
-                    f"{self.name}:1: two columns are called '{printable(name)}' ({names.index(name) + 1} and {i + 1}). Rename one."
-                )
+                both = f"{names.index(name) + 1} and {i + 1}"
+                raise DataError(f"{self.name}: columns {both} are both called '{printable(name)}'. Rename one.")
         return names
 
     def index(self, column: str) -> int:
@@ -225,7 +224,7 @@ def undecodable(path: Path, name: str, encoding: str, error: UnicodeDecodeError)
             offset += len(line)
     shown = "UTF-8" if encoding == "utf-8-sig" else encoding
     return DataError(
-        f"{name}{place}: byte {offset:,} is no {shown} text ({error.reason}). Save the file as UTF-8, or set `encoding`."
+        f"{name}{place}: byte {offset:,} is no {shown} text ({error.reason}). Save it as UTF-8, or set `encoding`."
     )
 
 

@@ -33,13 +33,15 @@ class Found:
 
 
 def split_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, str]:
-    """The files of a folder that are named as splits: {'train': 'folder/train.csv', ...}. Raises DataError where none is."""
+    """The files of a folder that are named as splits: {'train': 'folder/train.csv', ...}; DataError where none is."""
     found: dict[str, str] = {}
     for file in sorted(folder.iterdir()):
         split = SPLITS.get(file.stem.lower())
         if split and file.suffix.lower() in suffixes and file.is_file():
             if split in found:
-                raise DataError(f"{printable(str(folder))}: {Path(found[split]).name} and {file.name} are both the {split} split.")
+                raise DataError(
+                    f"{printable(str(folder))}: {Path(found[split]).name} and {file.name} are both the {split} split."
+                )
             found[split] = str(file)
     if not found:
         wanted = ", ".join(f"train{suffix}" for suffix in suffixes)
@@ -76,7 +78,9 @@ def find(root: Path, suffixes: tuple[str, ...], what: str, classless: bool = Fal
         for folder in walk.folders(parts[split]) if found.classed else ():
             files = walk.below(folder)
             if not files:
-                raise DataError(f"{printable(str(folder))}: there are no {what} in this folder of a class. Fill or remove it.")
+                raise DataError(
+                    f"{printable(str(folder))}: there are no {what} in this folder of a class. Fill or remove it."
+                )
             found.files += files
             found.labels += [folder.name] * len(files)
         if found.classed:
@@ -84,7 +88,9 @@ def find(root: Path, suffixes: tuple[str, ...], what: str, classless: bool = Fal
         found.splits[split] = list(range(start, len(found.files)))
     if not found.files:
         hint = f" ({walk.passed()})" if walk.passed() else ""
-        raise DataError(f"{printable(str(root))}: there are no {what} in it{hint}. Wanted: FOLDER/CLASS/FILE, a class a folder.")
+        raise DataError(
+            f"{printable(str(root))}: there are no {what} in it{hint}. Wanted: FOLDER/CLASS/FILE, a class a folder."
+        )
     found.notes += [f"passed over: {walk.passed()}"] if walk.passed() else []
     return found
 

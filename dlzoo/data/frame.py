@@ -49,7 +49,7 @@ class Columns:
 
 
 def _words(texts: Sequence[str]) -> np.ndarray:
-    table = {text: int.from_bytes(blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()) for text in set(texts)}
+    table = {text: int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) for text in set(texts)}
     return np.array([table[text] for text in texts], dtype=np.uint64)
 
 
@@ -62,7 +62,7 @@ def _mix(x: np.ndarray) -> np.ndarray:
 
 
 class Frame(Dataset):
-    """Rows with a target: `row` (text, a number or None for each column), `label` (text), and `value` where it is a number."""
+    """Rows with a target: `row` (text, number or None for each column), `label` (text), perhaps `value`."""
 
     target: str
     """The name of the column that is to be predicted."""
@@ -102,12 +102,13 @@ class Frame(Dataset):
 
     def _other(self, key: str) -> list[Any]:
         """A column that is no feature."""
-        raise DataError(f"there is no column '{printable(key)}'. Columns: {', '.join(map(printable, self.columns.features))}.")
-
-    def _no_numbers(self) -> DataError:
-        return DataError(
-            f"{self.source(0)}: the target '{printable(self.target)}' is text ('{printable(self.columns.label[0])}'), not numbers."
+        raise DataError(
+            f"there is no column '{printable(key)}'. Columns: {', '.join(map(printable, self.columns.features))}."
         )
 
-    def contents(self) -> np.ndarray:
-        return self.columns.hashes()
+    def _no_numbers(self) -> DataError:
+        text = printable(self.columns.label[0])
+        return DataError(f"{self.source(0)}: the target '{printable(self.target)}' is text ('{text}'), not numbers.")
+
+    def contents(self) -> list[int]:
+        return self.columns.hashes().tolist()

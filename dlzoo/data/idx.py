@@ -26,7 +26,7 @@ class Idx(Dataset):
     """Grey pictures: `image` (1, H, W) uint8, and `label`.
 
     Args:
-        path: the folder with train-images-idx3-ubyte, train-labels-idx1-ubyte and the same for t10k, with or without .gz
+        path: the folder with train-images-idx3-ubyte, train-labels-idx1-ubyte and the same for t10k, perhaps as .gz
         classes: a name for each class, in the order of their numbers; null for the numbers themselves
     """
 
@@ -38,7 +38,9 @@ class Idx(Dataset):
         self._files = {split: _pair(folder, name) for split, name in PARTS.items()}
         self._files = {split: pair for split, pair in self._files.items() if pair}
         if not self._files:
-            raise DataError(f"{printable(path)}: neither train-images-idx3-ubyte(.gz) nor t10k-images-idx3-ubyte(.gz) is here.")
+            raise DataError(
+                f"{printable(path)}: neither train-images-idx3-ubyte(.gz) nor t10k-images-idx3-ubyte(.gz) is here."
+            )
 
     @cached_property
     def _labels(self) -> dict[str, list[str]]:
@@ -50,17 +52,19 @@ class Idx(Dataset):
             return [str(number) for number in numbers.tolist()]
         if numbers.size and int(numbers.max()) >= len(self.classes):
             where = int(numbers.argmax())
-            raise DataError(f"{file}:{where}: label {numbers[where]}, but `classes` names only {len(self.classes)} (0 to {len(self.classes) - 1}).")
+            raise DataError(f"{file}:{where}: label {numbers[where]}, but `classes` names only {len(self.classes)}.")
         return [self.classes[number] for number in numbers.tolist()]
 
     @cached_property
     def _images(self) -> torch.Tensor:
         """All pictures (N, 1, H, W), in one piece."""
-        parts = []
+        parts: list[np.ndarray] = []
         for split, (file, _) in self._files.items():
             images = read_idx(file, 3)
             if len(images) != len(self._labels[split]):
-                raise DataError(f"{file}: {len(images):,} pictures, but {len(self._labels[split]):,} labels beside them.")
+                raise DataError(
+                    f"{file}: {len(images):,} pictures, but {len(self._labels[split]):,} labels beside them."
+                )
             if parts and images.shape[1:] != parts[0].shape[1:]:
                 raise DataError(f"{file}: pictures of {images.shape[1:]}, but {parts[0].shape[1:]} in train.")
             parts.append(images)
@@ -133,5 +137,6 @@ def read_idx(file: Path, dimensions: int) -> np.ndarray:
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{name}: cannot be unpacked ({error}). Is the file cut short?") from None
     if len(data) != size:
-        raise DataError(f"{name}: the header promises {size:,} bytes, the file has {'more' if len(data) > size else f'{len(data):,}'}.")
+        found = "more" if len(data) > size else f"{len(data):,}"
+        raise DataError(f"{name}: the header promises {size:,} bytes, the file has {found}.")
     return np.frombuffer(bytearray(data), np.uint8).reshape(shape)

@@ -46,7 +46,9 @@ class ImageFolder(Dataset):
             return self._labels
         if key == "path":
             return [file.relative_to(self.path).as_posix() for file in self._files]
-        raise DataError(f"{printable(str(self.path))}: pictures have no column '{printable(key)}', only label and path.")
+        raise DataError(
+            f"{printable(str(self.path))}: pictures have no column '{printable(key)}', only label and path."
+        )
 
     def source(self, index: int) -> str:
         return str(self._files[index])
@@ -79,14 +81,18 @@ def _listed(csv: Path, root: Path) -> Found:
                 raise DataError(f"{where}: '{printable(cells[path])}' is not inside {printable(str(root))}.")
             part = SPLITS.get(cells[split].strip().lower()) if split is not None else "train"
             if part is None:
-                raise DataError(f"{where}: split '{printable(cells[split or 0])}' is none of train, validation and test.")
+                raise DataError(
+                    f"{where}: split '{printable(cells[split or 0])}' is none of train, validation and test."
+                )
             if not file.is_file():
                 missing.append(f"{cells[path]} (row {line})")
             twice += [f"{cells[path]} (row {line})"] if file in seen else []
             seen.add(file)
             rows.setdefault(part, []).append((file, cells[label].strip()))
     if missing:
-        raise DataError(f"{table.name}: {len(missing):,} listed files are not in {printable(str(root))}: {first_few(missing)}.")
+        raise DataError(
+            f"{table.name}: {len(missing):,} listed files are not in {printable(str(root))}: {first_few(missing)}."
+        )
     if not rows:
         raise DataError(f"{table.name}: there are no rows below the header.")
     for part in ("train", "validation", "test"):

@@ -12,7 +12,7 @@ from dlzoo.errors import DataError, printable
 
 
 class JsonLines:
-    """One JSON object a line. The columns are the keys of the first; a key that a row lacks, and null, are an empty cell."""
+    """One JSON object a line. Columns are the keys of the first; a key that a row lacks is an empty cell, as null is."""
 
     def __init__(self, path: str | Path, encoding: str = "utf-8"):
         self.path = existing(path, folder=False)

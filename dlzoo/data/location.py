@@ -15,7 +15,7 @@ READ_WHOLE = 2**30
 
 
 def existing(path: str | Path, folder: bool | None = None) -> Path:
-    """`path` as a Path. Raises DataError where nothing is there, or not the folder (or the regular file) that is wanted."""
+    """`path` as a Path. Raises DataError where nothing is there, or not the folder (or regular file) that is wanted."""
     found = Path(path).expanduser()
     try:
         mode = found.stat().st_mode
@@ -45,7 +45,7 @@ def _similar(path: Path) -> str:
 
 
 def fingerprint(files: Iterable[Path], root: Path | None = None, extra: str = "") -> str:
-    """SHA-256 (hex) over the files' names below `root` and their bytes; over names, sizes and times where there is more than 1 GiB."""
+    """SHA-256 (hex) over the names of files below `root` and their bytes; beyond 1 GiB, over names, sizes and times."""
     stats = [(file, file.stat()) for file in sorted(files)]
     whole = sum(info.st_size for _, info in stats) <= READ_WHOLE
     digest = hashlib.sha256(extra.encode())

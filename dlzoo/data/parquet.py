@@ -49,7 +49,9 @@ class Parquet:
         start = 1
         with pq.ParquetFile(self.path) as file:
             for batch in file.iter_batches(CHUNK):
-                columns = [self._text(column, self.types[name]) for name, column in zip(self.columns, batch, strict=True)]
+                columns = [
+                    self._text(column, self.types[name]) for name, column in zip(self.columns, batch, strict=True)
+                ]
                 yield Rows(list(range(start, start + len(batch))), [list(row) for row in zip(*columns, strict=True)])
                 start += len(batch)
 

@@ -1,7 +1,7 @@
 """Splits: what the data names is kept, what is missing is cut from train; equal contents and groups stay together."""
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -19,13 +19,16 @@ Unit = list[int]
 def divide(dataset: Dataset, split: Split, labels: list[Any] | None = None) -> dict[str, Subset]:
     """The splits train, validation and test of a dataset; without the last two where they would be empty by request.
 
-    labels: the class of every sample, where the task has classes: each must be in train, and there must be two. The
-    splits themselves are a function of the data and of `split` alone. Raises DataError for a split that would be empty and
-    for a class that is not in train, ConfigError for what cannot be done with this dataset.
+    labels: the class of every sample, where the task has classes: each must be in train, and there must be two;
+    without them the dataset's own are checked, unless they may be numbers. The splits are a function of the data and
+    of `split`. Raises DataError for a split that would be empty and for a class that is not in train, ConfigError for what cannot be
+    done with this dataset.
     """
     given = {name: list(indices) for name, indices in dataset.splits().items()}
     if not given.get("train"):
-        raise DataError(f"the data has no train split{f', only {_names(given)}' if given else ''}: there is nothing to train on.")
+        raise DataError(
+            f"the data has no train split{f', only {_names(given)}' if given else ''}: there is nothing to train on."
+        )
     if split.folds is not None or split.fold is not None:
         _check_folds(dataset, split, len(given["train"]))
     if dataset.along and split.split in ("auto", "time"):
@@ -60,7 +63,9 @@ def amount(share: float, total: int, name: str, what: str = "samples") -> int:
         raise ConfigError([f"data.{key}: {share} is negative."])
     count = max(1, round(share * total)) if share < 1 else round(share)
     if count >= total:
-        raise DataError(f"data.{key}: {share:g} would leave nothing of {total:,} {what} for train. Give a smaller share, or more data.")
+        raise DataError(
+            f"data.{key}: {share:g} would leave nothing of {total:,} {what} for train. Give a smaller share."
+        )
     return count
 
 
@@ -77,7 +82,9 @@ def _check_folds(dataset: Dataset, split: Split, total: int) -> None:
         raise ConfigError([f"data.fold: say which fold is the test split, 0 to {split.folds - 1}."])
     if dataset.along:
         kind = "long texts" if dataset.along == "text" else "series"
-        raise ConfigError([f"data.folds: {kind} are cut by time, once; a fold of them would be trained on its own future."])
+        raise ConfigError(
+            [f"data.folds: {kind} are cut by time, once; a fold of them would be trained on its own future."]
+        )
     if split.folds > total:
         raise DataError(f"data.folds: {split.folds} folds of {total:,} samples: some would be empty.")
 
@@ -110,7 +117,7 @@ def _units(dataset: Dataset, split: Split, train: list[int], how: str) -> list[U
             raise ConfigError(["data.group: equal values cannot stay together where the split is by time."])
         return [[i] for i in train]
     contents = dataset.contents()
-    keys: Sequence[Hashable]
+    keys: Sequence[Any]
     if split.group is not None:
         keys = [str(value) for value in dataset.column(split.group)]
         contents = None
@@ -118,17 +125,15 @@ def _units(dataset: Dataset, split: Split, train: list[int], how: str) -> list[U
         keys = contents
     else:
         return [[i] for i in train]
-    parcels: dict[Hashable, Unit] = defaultdict(list)
+    parcels: dict[Any, Unit] = defaultdict(list)
     for i in train:
         parcels[keys[i]].append(i)
     repeated = sum(len(unit) - 1 for unit in parcels.values())
     if repeated and contents is not None:
-        dataset.notes.append(f"{repeated:,} of {len(train):,} samples repeat an earlier one; equal ones stay in one split")
-    return [parcels[key] for key in sorted(parcels, key=_order)]
-
-
-def _order(key: Any) -> Any:
-    return int(key) if hasattr(key, "item") else key
+        dataset.notes.append(
+            f"{repeated:,} of {len(train):,} samples repeat an earlier one; equal ones stay in one split"
+        )
+    return [parcels[key] for key in sorted(parcels)]
 
 
 def _take(units: list[Unit], count: int, how: str, labels: list[Any] | None, rng: Random) -> list[Unit]:
@@ -142,7 +147,9 @@ def _take(units: list[Unit], count: int, how: str, labels: list[Any] | None, rng
     sizes = {label: sum(map(len, stratum)) for label, stratum in strata.items()}
     shares = {label: count * size / total for label, size in sizes.items()}
     wanted = {label: int(share) for label, share in shares.items()}
-    for label in sorted(shares, key=lambda label: (wanted[label] - shares[label], str(label)))[: count - sum(wanted.values())]:
+    for label in sorted(shares, key=lambda label: (wanted[label] - shares[label], str(label)))[
+        : count - sum(wanted.values())
+    ]:
         wanted[label] += 1  # largest remainders first
     taken: list[Unit] = []
     for label, stratum in strata.items():
@@ -181,12 +188,14 @@ def _deal(units: list[Unit], folds: int, labels: list[Any] | None, rng: Random) 
             here[fold] += len(unit)
             sizes[fold] += len(unit)
     if not all(parts):
-        raise DataError(f"data.folds: {folds} folds of {len(units):,} groups or different samples: some would be empty.")
+        raise DataError(
+            f"data.folds: {folds} folds of {len(units):,} groups or different samples: some would be empty."
+        )
     return parts
 
 
 def _along(dataset: Dataset, split: Split, given: dict[str, list[int]]) -> dict[str, Subset]:
-    """Every sample cut by time: train first, then validation, then test; splits that the data names are whole samples."""
+    """Every sample cut by time: train, then validation, then test; splits that the data names are whole samples."""
     if split.group is not None:
         raise ConfigError(["data.group: nothing can be grouped where every sample is cut by time."])
     what = "characters" if dataset.along == "text" else "steps"
@@ -218,16 +227,23 @@ def _check(dataset: Dataset, given: dict[str, list[int]], labels: list[Any] | No
             if strange:
                 missing = first_few(sorted({f"'{labels[i]}'" for i in strange}))
                 raise DataError(
-                    f"class {missing} is in the {name} split ({len(strange):,} samples, the first {dataset.source(strange[0])}), "
-                    f"but not in train. Add samples of it to train, or remove it."
+                    f"class {missing} is in the {name} split ({len(strange):,} samples, the first "
+                    f"{dataset.source(strange[0])}), but not in train. Add samples of it to train, or remove it."
                 )
         if len(classes) < 2:
             only = printable(str(next(iter(classes))))
-            raise DataError(f"all {len(given['train']):,} samples of train are of one class, '{only}': there is nothing to learn.")
+            raise DataError(
+                f"all {len(given['train']):,} samples of train are of one class, '{only}': there is nothing to learn."
+            )
     contents = dataset.contents()
     if contents is not None:
         seen = {contents[i] for i in given["train"]}
         for name in given.keys() - {"train"}:
             again = sum(contents[i] in seen for i in given[name])
             if again:
-                dataset.notes.append(f"{again:,} of {len(given[name]):,} samples of {name} are also in train")
+                _note(dataset, f"{again:,} of {len(given[name]):,} samples of {name} are also in train")
+
+
+def _note(dataset: Dataset, text: str) -> None:
+    if text not in dataset.notes:
+        dataset.notes.append(text)

@@ -52,7 +52,9 @@ class Table(Frame):
         files = {"train": path, "validation": validation_path, "test": test_path}
         if existing(path).is_dir():
             files = {**files, **split_files(Path(path), SUFFIXES)}
-        self._sources = {s: open_rows(file, separator, encoding=encoding) for s, file in files.items() if file is not None}
+        self._sources = {
+            s: open_rows(file, separator, encoding=encoding) for s, file in files.items() if file is not None
+        }
         first = next(iter(self._sources.values()))
         first.index(target)
         self._declared = declared_types(first, {**dict.fromkeys(ignore or [], "ignore"), **(columns or {})})
@@ -172,13 +174,18 @@ def _all_bad(source: Source, bad: dict[int, DataError]) -> DataError:
     """One error for all the bad rows of a file."""
     if len(bad) == 1:
         return next(iter(bad.values()))
-    return DataError(f"{bad[min(bad)]}\n{len(bad):,} rows of {source.name} are bad: {first_few([str(n) for n in sorted(bad)])}.")
+    return DataError(
+        f"{bad[min(bad)]}\n{len(bad):,} rows of {source.name} are bad: {first_few([str(n) for n in sorted(bad)])}."
+    )
 
 
-def read_chunks(path: str | Path, columns: dict[str, str], missing: list[str] | None = None, decimal: str = ".") -> Iterator[Chunk]:
-    """The named columns (number or category) of a file as arrays and lists, some thousand rows at a time; bad rows beside them.
+def read_chunks(
+    path: str | Path, columns: dict[str, str], missing: list[str] | None = None, decimal: str = "."
+) -> Iterator[Chunk]:
+    """The named columns (number or category) of a file as arrays and lists, some thousand rows at a time.
 
-    Raises DataError for a file that cannot be read or lacks a column; further columns are passed over.
+    A row that cannot be read is in `bad`; further columns are passed over. Raises DataError for a file that cannot be
+    read or lacks a column.
     """
     source = open_rows(path)
     style = Format(MISSING if missing is None else tuple(missing), decimal)
@@ -190,14 +197,16 @@ def read_chunks(path: str | Path, columns: dict[str, str], missing: list[str] | 
 def read_rows(
     path: str | Path, columns: dict[str, str], missing: list[str] | None = None, decimal: str = "."
 ) -> Iterator[tuple[int, dict[str, str | float | None] | DataError]]:
-    """Each row of a file with its line: the named columns (number or category; None where missing), or what is wrong with it.
+    """Each row of a file with its line: the named columns (number or category; None where missing), or what is wrong.
 
     In memory that does not grow with the file. Raises DataError for a file that cannot be read, or lacks a column.
     """
     names = [name for name, kind in columns.items() if kind != "ignore"]
     for chunk in read_chunks(path, columns, missing, decimal):
         cells = zip(*(_optional(chunk.values[name]) for name in names), strict=True)
-        good = ((line, dict(zip(names, row, strict=True))) for line, row in zip(chunk.lines, cells, strict=True))
+        good: Iterator[tuple[int, dict[str, str | float | None] | DataError]] = (
+            (line, dict(zip(names, row, strict=True))) for line, row in zip(chunk.lines, cells, strict=True)
+        )
         if not chunk.bad:
             yield from good
         else:

@@ -22,9 +22,8 @@ class Texts(Dataset):
     """Texts: `text`, and `label` where there are class folders or a label column.
 
     Args:
-        path: a CSV, TSV, JSON-lines, Parquet or .txt file; or a folder: CLASS/FILE.txt, SPLIT/CLASS/FILE.txt, documents
-            FILE.txt, or train.csv (.tsv, .jsonl, .txt) with validation and test beside it
-        text: the column with the text, by name, or by number from 1 where there is no header; null is `text`, or the first
+        path: a CSV, TSV, JSON-lines, Parquet or .txt file; or a folder of CLASS/FILE.txt, FILE.txt or train.csv, test.csv
+        text: the column of texts: a name, or a number from 1 where there is no header; null is `text`, or the first
         label: the column with the class, likewise; null is `label`, or the second, if there is one
         unit: what one text is in a .txt file: a line, or the whole document
         header: the first row of a CSV or TSV names the columns
@@ -163,7 +162,11 @@ class Texts(Dataset):
         return [len(text) for text in self.column("text")]
 
     def contents(self) -> list[bytes] | None:
-        return None if self.along else [blake2b(text.encode("utf-8", "replace"), digest_size=8).digest() for text in self.column("text")]
+        return (
+            None
+            if self.along
+            else [blake2b(text.encode("utf-8", "replace"), digest_size=8).digest() for text in self.column("text")]
+        )
 
     def stream(self) -> Iterator[Sample]:
         """Every text, read again from the files; raises DataError at the first bad one."""
@@ -186,8 +189,8 @@ class Texts(Dataset):
 def read_texts(path: Path, text: str | None = None, encoding: str = "utf-8") -> Iterator[Sample | DataError]:
     """The texts in a user's file, each with its source, in memory that does not grow; a bad row comes as a DataError.
 
-    text: the column of a CSV, TSV, JSON-lines or Parquet file; where the model was trained on such, a .txt file is one text
-    a line, else (null) one text. Raises DataError for a file that cannot be read, or lacks the column.
+    text: the column of a CSV, TSV, JSON-lines or Parquet file; where the model was trained on such, a .txt file is one
+    text a line, else (None) one text. Raises DataError for a file that cannot be read, or lacks the column.
     """
     if path.suffix.lower() in SUFFIXES:
         header = not (text or "").isdigit()
@@ -201,7 +204,9 @@ def read_texts(path: Path, text: str | None = None, encoding: str = "utf-8") -> 
 
 def _split_files(folder: Path) -> bool:
     names = [Path(entry.name) for entry in folder.iterdir() if entry.is_file()]
-    return any(SPLITS.get(name.stem.lower()) == "train" and name.suffix.lower() in (*SUFFIXES, *PLAIN) for name in names)
+    return any(
+        SPLITS.get(name.stem.lower()) == "train" and name.suffix.lower() in (*SUFFIXES, *PLAIN) for name in names
+    )
 
 
 def _column(source: Source, name: str | None, default: int, header: bool) -> str:

@@ -46,7 +46,9 @@ def save(folder: Path, state: State) -> Path:
         weights.save(part / PARTS[0], state.model)
         weights.save(part / PARTS[1], state.tensors)
         (part / PARTS[2]).write_text(json.dumps(values, ensure_ascii=False, allow_nan=False), encoding="utf-8")
-        manifest = {name: {"sha256": files.sha256(part / name), "bytes": (part / name).stat().st_size} for name in PARTS}
+        manifest = {
+            name: {"sha256": files.sha256(part / name), "bytes": (part / name).stat().st_size} for name in PARTS
+        }
         (part / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     return path
 
@@ -74,7 +76,9 @@ def newest(folder: Path) -> tuple[State | None, list[str]]:
             problems.append(str(error))
     if problems:
         listed = "\n".join(f"  {problem}" for problem in problems[:4])
-        raise RunError(f"every checkpoint in {printable(str(folder))} is damaged:\n{listed}\n  train --config starts anew in a new folder")
+        raise RunError(
+            f"every checkpoint in {printable(str(folder))} is damaged:\n{listed}\n  train --config starts anew in a new folder"
+        )
     return None, []
 
 
@@ -103,4 +107,6 @@ def _verify(path: Path) -> None:
             if files.sha256(file) != wanted["sha256"]:
                 raise RunError(f"checkpoint {name} is damaged: checksum mismatch in {part}")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"checkpoint {name} is damaged: {type(error).__name__}: {printable(str(error))[:100]}") from error
+        raise RunError(
+            f"checkpoint {name} is damaged: {type(error).__name__}: {printable(str(error))[:100]}"
+        ) from error

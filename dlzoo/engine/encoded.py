@@ -72,7 +72,9 @@ def _alike(example: Example, first: Example, ragged: tuple[str, ...], where: str
     for name, tensor in example.items():
         mine, others = ((t.shape[name in ragged :], t.dtype) for t in (tensor, first[name]))
         if mine != others:
-            raise DataError(f"{where}: {name} is {tuple(mine[0])} of {mine[1]}, that of others {tuple(others[0])} of {others[1]}")
+            raise DataError(
+                f"{where}: {name} is {tuple(mine[0])} of {mine[1]}, that of others {tuple(others[0])} of {others[1]}"
+            )
 
 
 class Direct:
@@ -118,7 +120,8 @@ class Kept:
         first = encode(task, pieces, 0)
         limit = IN_MEMORY // max(1, len(first))
         self.columns: dict[str, _Dense | _Ragged] = {
-            name: (_Ragged if name in task.ragged else _Dense)(tensor, self.count, limit) for name, tensor in first.items()
+            name: (_Ragged if name in task.ragged else _Dense)(tensor, self.count, limit)
+            for name, tensor in first.items()
         }
         for start in progress(range(0, self.count, CHUNK)):
             indices = range(start, min(start + CHUNK, self.count))
@@ -165,7 +168,9 @@ class _Bytes:
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
-            raise ResourceError(f"the encoded data fills the disk of {tempfile.gettempdir()}; set TMPDIR to a larger one") from error
+            raise ResourceError(
+                f"the encoded data fills the disk of {tempfile.gettempdir()}; set TMPDIR to a larger one"
+            ) from error
         self.parts, self.held = [], 0
 
     def close(self) -> Tensor:

@@ -59,6 +59,10 @@ class Loader:
         """The epoch of update number `step` (both from 0)."""
         return step // len(self)
 
+    def pieces_of(self, step: int) -> int:
+        """Pieces of update number `step`, over all processes."""
+        return len(self.order.window(step))
+
     def windows(self, start: int, stop: int) -> Iterator[list[Batch]]:
         """The micro-batches of this process for each update from `start` to `stop`; those without a term to score are left out."""
         fresh = self.workers and isinstance(self.source, encoded.Fresh)
@@ -77,7 +81,6 @@ class Loader:
 
     def _here(self, start: int, stop: int) -> Iterator[Columns]:
         return (self.source.gather(*job) for job in self._jobs(start, stop))
-
 
 
 def batches(task: Task, pieces: Pieces, size: int, processes: Processes | None = None) -> Iterator[Batch]:
@@ -99,7 +102,9 @@ def _batch(task: Task, found: Columns, indices: list[int]) -> Batch:
 class Scored:
     """A split that is evaluated again and again: encoded once, batches of pieces of similar length, each piece once."""
 
-    def __init__(self, task: Task, pieces: Pieces, size: int, processes: Processes | None = None, progress: Progress = iter):
+    def __init__(
+        self, task: Task, pieces: Pieces, size: int, processes: Processes | None = None, progress: Progress = iter
+    ):
         self.task, self.size = task, size
         self.source = encoded.Direct(pieces) if hasattr(pieces, "gather") else encoded.Kept(task, pieces, progress)
         lengths = self.source.lengths()
@@ -152,7 +157,9 @@ def _in_workers(source: encoded.Source, jobs: Iterator[Job], workers: int) -> It
 def _lost(error: RuntimeError, workers: int) -> Exception:
     text = str(error)
     if "timed out" in text:
-        return ResourceError(f"no batch for {PATIENCE:.0f} s: a data worker is stuck; train.workers: 0 reads without workers")
+        return ResourceError(
+            f"no batch for {PATIENCE:.0f} s: a data worker is stuck; train.workers: 0 reads without workers"
+        )
     if "worker" in text and ("killed" in text or "exited unexpectedly" in text):
         what = text.splitlines()[0].rstrip(".")
         return ResourceError(f"{what}, usually for want of memory; train.workers is {workers}: try fewer, or 0")

@@ -54,6 +54,8 @@ class Row:
     loss: Tensor
     norm: Tensor
     lr: float
+    pieces: int
+    """Pieces of the update, over all processes."""
     check: Callable[[], None]
     """Raises Diverged if an update so far was not finite; to be called before the weights are used (free on a CPU)."""
 
@@ -93,7 +95,9 @@ def train(
         loss, norm = guarded(lambda: train_step(model, task, batches, optimizer, runtime, clip))  # noqa: B023
         if average is not None:
             average.update(model, step + 1)
-        yield Row(step + 1, loader.epoch(step), loss, norm, rate, lambda: guarded(runtime.check))
+        yield Row(
+            step + 1, loader.epoch(step), loss, norm, rate, loader.pieces_of(step), lambda: guarded(runtime.check)
+        )
         if len(recent) == RECENT:
             guarded(runtime.check)
 
@@ -116,7 +120,10 @@ def _diverged(error: NotFinite, step: int, lr: float, loader: Loader, batches: l
 
 
 def _largest(inputs: dict[str, Any]) -> float:
-    return max((float(value.abs().max()) for value in inputs.values() if isinstance(value, Tensor) and value.numel()), default=0.0)
+    return max(
+        (float(value.abs().max()) for value in inputs.values() if isinstance(value, Tensor) and value.numel()),
+        default=0.0,
+    )
 
 
 @dataclass

@@ -54,7 +54,9 @@ class Processes:
 
     @_together
     def _join(self) -> None:
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if os.environ.get("MASTER_ADDR") in ("127.0.0.1", "localhost") else "")
+        os.environ.setdefault(
+            "GLOO_SOCKET_IFNAME", "lo" if os.environ.get("MASTER_ADDR") in ("127.0.0.1", "localhost") else ""
+        )
         if not os.environ["GLOO_SOCKET_IFNAME"]:
             del os.environ["GLOO_SOCKET_IFNAME"]
         if not dist.is_initialized():
@@ -135,7 +137,11 @@ class Processes:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
-        return {"__array__": base64.b64encode(value.tobytes()).decode(), "dtype": value.dtype.str, "shape": list(value.shape)}
+        return {
+            "__array__": base64.b64encode(value.tobytes()).decode(),
+            "dtype": value.dtype.str,
+            "shape": list(value.shape),
+        }
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, dict):

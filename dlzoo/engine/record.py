@@ -6,6 +6,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any
 
@@ -52,12 +53,31 @@ class Record:
         else:
             self._before.append(text)
 
+    def reading(self, what: str) -> Callable[[Iterable[int]], Iterable[int]]:
+        """Progress for reading and encoding a split once, shown where it takes long."""
+
+        def follow(chunks: Iterable[int]) -> Iterable[int]:
+            from tqdm import tqdm
+
+            return tqdm(
+                chunks,
+                desc=f"reading {what}",
+                disable=None if self.main else True,
+                file=sys.stderr,
+                leave=False,
+                delay=1,
+            )
+
+        return follow
+
     def start(self, step: int, steps: int) -> None:
         """Show progress from `step` of `steps`."""
         from tqdm import tqdm
 
         if self.main:
-            self._bar = tqdm(initial=step, total=steps, unit="step", disable=None, file=sys.stderr, leave=False, dynamic_ncols=True)
+            self._bar = tqdm(
+                initial=step, total=steps, unit="step", disable=None, file=sys.stderr, leave=False, dynamic_ncols=True
+            )
 
     def advance(self) -> None:
         """One update is done."""

@@ -107,7 +107,9 @@ class Runtime:
         if not self.scaler.is_enabled() or not math.isfinite(loss) or self.skipped >= OVERFLOWS:
             raise NotFinite(loss, norm)
 
-    def _flag(self, optimizer: Optimizer, gradients: list[Tensor], loss: Tensor, norm: Tensor, clip: float | None) -> None:
+    def _flag(
+        self, optimizer: Optimizer, gradients: list[Tensor], loss: Tensor, norm: Tensor, clip: float | None
+    ) -> None:
         """`_read` without reading: bad = [updates skipped, loss, norm of the first]; found_inf is what a fused step obeys."""
         finite = torch.isfinite(loss) & torch.isfinite(norm) & (self.bad[0] == 0)
         first = ~finite & (self.bad[0] == 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -12,9 +11,10 @@ from dlzoo.features import Features
 class Horizon(nn.Module):
     """Sequence (B, T, D) or vector (B, D) to the next H values: (B, H), or (B, H, Q) for Q `quantiles`.
 
-    The last place of a sequence counts. `future` is the width of known-future covariates (B, H, future): each step ahead then
-    gets its own part of the features and its own covariates, joined by one hidden layer. With `context`, a linear map of that
-    many past values, x[..., 0] (B, context), is added, as in DLinear (Zeng et al., 2022, arXiv:2205.13504): it starts at zero.
+    The last place of a sequence counts. `future` is the width of known-future covariates (B, H, future): each step
+    ahead then gets its own part of the features and its own covariates, joined by one hidden layer. With `context`, a
+    linear map of that many past values, x[..., 0] (B, context), is added, as in DLinear (Zeng et al., 2022,
+    arXiv:2205.13504): it starts at zero.
     """
 
     def __init__(

@@ -112,7 +112,9 @@ def readable(answer: Answer) -> str:
     if "label" in answer:
         others = sorted(answer.get("scores", {}).items(), key=lambda item: -item[1])[1:3]
         rest = ", ".join(f"{printable(str(name))} {score:.3f}" for name, score in others)
-        return f"{source}: {printable(str(answer['label']))} {answer.get('score', 1):.3f}" + (f"  ({rest})" if rest else "")
+        return f"{source}: {printable(str(answer['label']))} {answer.get('score', 1):.3f}" + (
+            f"  ({rest})" if rest else ""
+        )
     steps = [{key: value for key, value in row.items() if key != "source"} for row in rows(answer)]
     if len(steps) == 1:
         return f"{source}: " + "  ".join(_short(key, value) for key, value in steps[0].items())
@@ -132,7 +134,9 @@ def destination(output: Path) -> tuple[Path, Callable[[IO[str], Iterable[Answer]
         guess = did_you_mean(output.suffix, FORMATS)
         raise UserError(f"-o {printable(str(output))}: answers are written as .csv, as .jsonl or into a folder.{guess}")
     if output.exists() and not output.is_dir():
-        raise OutputError(f"-o {printable(str(output))} is a file, not a folder; end it in .csv or .jsonl to write a file")
+        raise OutputError(
+            f"-o {printable(str(output))} is a file, not a folder; end it in .csv or .jsonl to write a file"
+        )
     return output / "answers.jsonl", write_json
 
 

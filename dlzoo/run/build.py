@@ -31,7 +31,9 @@ def build_splits(dataset: Dataset, task: Task, split: Split) -> dict[str, Subset
     missing = [key for key in task.needs if key not in dataset.gives]
     if missing:
         gives = ", ".join(dataset.gives)
-        raise ConfigError([f"data: this task needs {' and '.join(missing)} in every sample, and the data gives {gives}"])
+        raise ConfigError(
+            [f"data: this task needs {' and '.join(missing)} in every sample, and the data gives {gives}"]
+        )
     labels = dataset.column("label") if "label" in task.needs else None
     return divide(dataset, split, labels)
 
@@ -57,7 +59,9 @@ def build_network(config: Config, task: Task) -> Network:
 def construct(model: Component, task: Task) -> nn.Module:
     """A backbone: its own arguments, sizes from the task's facts, and nested models built alike."""
     entry = MODELS.entry(model.name)
-    args = {name: construct(value, task) if isinstance(value, Component) else value for name, value in model.args.items()}
+    args = {
+        name: construct(value, task) if isinstance(value, Component) else value for name, value in model.args.items()
+    }
     try:
         return cast(nn.Module, MODELS[model.name](**{**sizes(task, entry, args), **args}))
     except UserError:
@@ -82,7 +86,12 @@ def unfit(task: Task, entry: Entry, given: Mapping[str, Any]) -> Iterator[str]:
     facts = task.facts()
     names = {parameter.name for parameter in entry.parameters}
     for parameter in entry.parameters:
-        if parameter.required and parameter.name not in facts and parameter.name not in given and parameter.name in FACTS:
+        if (
+            parameter.required
+            and parameter.name not in facts
+            and parameter.name not in given
+            and parameter.name in FACTS
+        ):
             yield f"needs {parameter.name}, which this task does not give"
     for name in task.requires:
         if name not in names:
@@ -96,7 +105,11 @@ def unfit(task: Task, entry: Entry, given: Mapping[str, Any]) -> Iterator[str]:
         if name in facts and value is not None and value != facts[name]:
             yield f"has {name}: {value}, but the data has {facts[name]}; leave it out"
     if task.causal is not None and entry.attributes.get("causal") not in (None, task.causal):
-        yield "sees the future, and this task must not" if task.causal else "sees the past alone, and this task must see all"
+        yield (
+            "sees the future, and this task must not"
+            if task.causal
+            else "sees the past alone, and this task must see all"
+        )
 
 
 def _unfit_features(task: Task, backbone: nn.Module) -> Iterator[str]:

@@ -14,7 +14,6 @@ from torch import nn
 from dlzoo import files
 from dlzoo.config import Component, Config
 from dlzoo.data.dataset import Dataset, Pieces, Subset
-from dlzoo.data.splits import divide
 from dlzoo.engine.loader import batches
 from dlzoo.engine.loop import Scores, Sink
 from dlzoo.engine.loop import evaluate as run_through
@@ -24,7 +23,7 @@ from dlzoo.metrics.metric import Answer
 from dlzoo.registry import DATASETS
 from dlzoo.run import portable, report
 from dlzoo.run.answers import strict, write_json
-from dlzoo.run.build import build_dataset
+from dlzoo.run.build import build_dataset, build_splits
 from dlzoo.task import Batch, Task
 
 KEEP = 5000
@@ -131,7 +130,7 @@ def evaluate(
         streamed = Streamed(task, dataset, size)
         scores = _scored(model.network, task, streamed, streamed.source, model.runtime, write)
     else:
-        subset = _whole(dataset) if data else _split(dataset, config, split)
+        subset = _whole(dataset) if data else _split(dataset, task, config, split)
         scores = score(model.network, task, task.pieces(subset, "test" if data else split), model.runtime, size, write)
     if not scores.count:
         raise DataError(f"there is nothing to score in {printable(str(data)) if data else f'the {split} split'}")
@@ -152,7 +151,9 @@ def summary(task: Task, scores: Scores, **facts: Any) -> dict[str, Any]:
     """Scores as one JSON-able object; a number that is undefined is null."""
     intervals = {name: list(pair) for name, pair in scores.intervals.items()}
     baseline = {"name": task.baseline, **scores.baseline} if task.baseline else {}
-    return strict({**facts, "samples": scores.count, "metrics": scores.metrics, "intervals": intervals, "baseline": baseline})
+    return strict(
+        {**facts, "samples": scores.count, "metrics": scores.metrics, "intervals": intervals, "baseline": baseline}
+    )
 
 
 def show(result: dict[str, Any]) -> None:
@@ -163,7 +164,9 @@ def show(result: dict[str, Any]) -> None:
     lines = []
     for name, value in result["metrics"].items():
         interval = " to ".join(map(number, intervals[name])) if name in intervals else ""
-        lines.append([name, number(value), interval, *([number(baseline[name]) if name in baseline else ""] if baseline else [])])
+        lines.append(
+            [name, number(value), interval, *([number(baseline[name]) if name in baseline else ""] if baseline else [])]
+        )
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table
@@ -193,8 +196,16 @@ def hold(metrics: dict[str, float], minimum: dict[str, float], maximum: dict[str
     for name in [*minimum, *maximum]:
         if name not in metrics:
             raise UserError(choose(name, metrics, "metric"))
-    missed = [f"{name} {number(strict(metrics[name]))} is below {bar:g}" for name, bar in minimum.items() if not metrics[name] >= bar]
-    missed += [f"{name} {number(strict(metrics[name]))} is above {bar:g}" for name, bar in maximum.items() if not metrics[name] <= bar]
+    missed = [
+        f"{name} {number(strict(metrics[name]))} is below {bar:g}"
+        for name, bar in minimum.items()
+        if not metrics[name] >= bar
+    ]
+    missed += [
+        f"{name} {number(strict(metrics[name]))} is above {bar:g}"
+        for name, bar in maximum.items()
+        if not metrics[name] <= bar
+    ]
     if missed:
         raise BelowBar("; ".join(missed))
 
@@ -202,7 +213,9 @@ def hold(metrics: dict[str, float], minimum: dict[str, float], maximum: dict[str
 def _elsewhere(data: Component, path: Path) -> Component:
     """The same kind of data, read from `path`."""
     if not any(parameter.name == "path" for parameter in DATASETS.entry(data.name).parameters):
-        raise UserError(f"--data: this run was trained on '{data.name}', which reads no path; train on your own files to evaluate on such")
+        raise UserError(
+            f"--data: this run was trained on '{data.name}', which reads no path; train on your own files to evaluate on such"
+        )
     return replace(data, args={**data.args, "path": str(path)})
 
 
@@ -211,8 +224,8 @@ def _whole(dataset: Dataset) -> Subset:
     return Subset(dataset, list(range(len(dataset))), spans)
 
 
-def _split(dataset: Dataset, config: Config, split: str) -> Subset:
-    found = divide(dataset, config.split)
+def _split(dataset: Dataset, task: Task, config: Config, split: str) -> Subset:
+    found = build_splits(dataset, task, config.split)
     if split not in found:
         raise DataError(choose(split, found, "split"))
     return found[split]

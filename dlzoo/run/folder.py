@@ -37,7 +37,9 @@ def find(run: str | Path, root: Path = ROOT) -> Path:
         raise RunError(f"'{text}' fits {len(fitting)} runs: {shown}; give more of the name")
     if path.exists():
         raise RunError(f"{text} is not a run: it has no run.json and no model.json")
-    raise RunError(f"there is no run '{text}', nor a run of that name in {printable(str(root))}.{did_you_mean(run, names)}")
+    raise RunError(
+        f"there is no run '{text}', nor a run of that name in {printable(str(root))}.{did_you_mean(run, names)}"
+    )
 
 
 def _is_run(path: Path) -> bool:

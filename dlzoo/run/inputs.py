@@ -53,7 +53,9 @@ class Skipped:
         return ", ".join(parts)
 
 
-def expand(arguments: list[str], needs: tuple[str, ...], skipped: Skipped, exclude: Path | None = None) -> Iterator[Input | None]:
+def expand(
+    arguments: list[str], needs: tuple[str, ...], skipped: Skipped, exclude: Path | None = None
+) -> Iterator[Input | None]:
     """Every input that the arguments name, in order, folders recursively and sorted; None where stdin pauses.
 
     needs: the keys of a sample that the task needs: they say which files in a folder are read, and what a line of stdin is.

@@ -75,7 +75,9 @@ def read(run: str | Path, imports: list[Path] | None = None) -> Description:
     folder = path if (path / "model.json").is_file() else path / "model"
     file = folder / "model.json"
     if not file.is_file():
-        raise RunError(f"{printable(str(path))} has no model yet: it was stopped before its first evaluation; train --resume goes on")
+        raise RunError(
+            f"{printable(str(path))} has no model yet: it was stopped before its first evaluation; train --resume goes on"
+        )
     try:
         meta = json.loads(file.read_text(encoding="utf-8"))
         if meta["format"] != FORMAT:
@@ -83,17 +85,20 @@ def read(run: str | Path, imports: list[Path] | None = None) -> Description:
             raise RunError(f"{printable(str(file))} was written by {made}; this is {__version__} (format {FORMAT})")
         if imports:
             registry.load(imports)
-        needed = ", ".join(printable(str(name)) for name in meta.get("imports", []))
-        if needed and not imports:
-            raise RunError(f"this run was trained with --import {needed}; give it again")
         return Description(folder, from_dict(meta["config"], str(file)), meta)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{printable(str(file))} is damaged: {type(error).__name__}: {printable(str(error))[:100]}") from error
+        raise RunError(
+            f"{printable(str(file))} is damaged: {type(error).__name__}: {printable(str(error))[:100]}"
+        ) from error
     except ConfigError as error:
-        raise RunError(f"this model cannot be built here: {error}") from error
+        needed = ", ".join(printable(str(name)) for name in meta.get("imports", []))
+        hint = f"\n  it was trained with --import {needed}; give it again" if needed else ""
+        raise RunError(f"this model cannot be built here: {error}{hint}") from error
 
 
-def load(run: str | Path, *, device: str = "auto", imports: list[Path] | None = None, runtime: Runtime | None = None) -> Portable:
+def load(
+    run: str | Path, *, device: str = "auto", imports: list[Path] | None = None, runtime: Runtime | None = None
+) -> Portable:
     """A run's best model (or that in a copy of its model folder), verified, on the device, in evaluation mode."""
     found = read(run, imports)
     task = build_task(found.config)
@@ -118,8 +123,12 @@ def fill(network: nn.Module, found: Description) -> None:
     else:
         file = found.folder / WEIGHTS
         why = "it has been changed or cut short (checksum mismatch)" if file.is_file() else "it is not there"
-        raise RunError(f"{printable(str(file))} is not the model that was saved: {why}; copy the folder again, or train --resume")
+        raise RunError(
+            f"{printable(str(file))} is not the model that was saved: {why}; copy the folder again, or train --resume"
+        )
     try:
         network.load_state_dict(weights.load(file))
     except RuntimeError as error:
-        raise RunError(f"{printable(str(file))} does not fit its own description: {str(error).splitlines()[-1].strip()}") from error
+        raise RunError(
+            f"{printable(str(file))} does not fit its own description: {str(error).splitlines()[-1].strip()}"
+        ) from error

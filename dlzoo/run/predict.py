@@ -8,7 +8,7 @@ import typing
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -87,9 +87,7 @@ def convert(task: Task | type[Task], options: dict[str, str]) -> dict[str, Any]:
 
 def load_task(run: str | Path, imports: list[Path]) -> type[Task]:
     """The class of a run's task, for its options; the network is not built."""
-    for path in imports:
-        TASKS.load(path)
-    return TASKS[portable.read(run).config.task.name]  # type: ignore[return-value]
+    return cast(type[Task], TASKS[portable.read(run, imports).config.task.name])
 
 
 def samples(task: Task, inputs: Iterable[Input | None]) -> Iterator[tuple[str, Example | DataError] | None]:
@@ -150,7 +148,11 @@ def answer(
 
 
 def _batch(
-    network: nn.Module, task: Task, items: list[tuple[str, Example | DataError]], runtime: Runtime, options: dict[str, Any]
+    network: nn.Module,
+    task: Task,
+    items: list[tuple[str, Example | DataError]],
+    runtime: Runtime,
+    options: dict[str, Any],
 ) -> Iterator[Answer]:
     examples = [example for _, example in items if not isinstance(example, DataError)]
     found: Iterator[Answer] = iter(())
@@ -164,7 +166,10 @@ def _batch(
         elif writers.finite(answer := next(found)):
             yield {"source": source, **answer}
         else:
-            yield {"source": source, "error": "the answer is not a finite number; is a value in this input far out of range?"}
+            yield {
+                "source": source,
+                "error": "the answer is not a finite number; is a value in this input far out of range?",
+            }
 
 
 def predict(
@@ -222,4 +227,7 @@ def _summary(tally: Tally, skipped: Skipped) -> None:
         print(f"passed over in folders: {skipped}", file=sys.stderr)
     if tally.failed:
         total = tally.answered + tally.failed
-        print(f"error: {tally.failed:,} of {total:,} inputs could not be answered; the first: {tally.first}", file=sys.stderr)
+        print(
+            f"error: {tally.failed:,} of {total:,} inputs could not be answered; the first: {tally.first}",
+            file=sys.stderr,
+        )

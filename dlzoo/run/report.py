@@ -45,6 +45,8 @@ def _save(folder: Path, figures: "dict[str, Figure]") -> list[Path]:
     for name, figure in figures.items():
         paths.append(folder / f"{name}.png")
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a class named in Chinese shows as boxes
+            warnings.filterwarnings(
+                "ignore", message="Glyph .* missing from font"
+            )  # a class named in Chinese shows as boxes
             files.write(paths[-1], lambda part, figure=figure: figure.savefig(part, format="png"))  # type: ignore[misc]
     return paths

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -14,6 +15,7 @@ from dlzoo import losses
 from dlzoo.choices import ForecastLoss, SeriesScale, SeriesTransform
 from dlzoo.data.dataset import Pieces, Sample, Subset
 from dlzoo.errors import ConfigError, DataError, printable
+from dlzoo.features import Features
 from dlzoo.heads.horizon import Horizon
 from dlzoo.metrics.forecast import Forecast
 from dlzoo.metrics.metric import Answer, Metric
@@ -32,15 +34,16 @@ if TYPE_CHECKING:
 class Forecasting(Task):
     """Series and covariates (B, context, F) to the next values (B, horizon), or to Q quantiles of each (B, horizon, Q).
 
-    x[..., 0] is the series; then come covariates of the past, and those that are known ahead (`future`, (B, horizon, Q)).
+    x[..., 0] is the series; then come covariates of the past, and those that are known ahead (`future`, (B, horizon,
+    Q)).
 
     Args:
         context: steps that the model sees
         horizon: steps that it foretells
-        normalize: subtract the mean (last: the last value) of each window and divide by its spread, or by those of its series in training
+        normalize: of each window its mean (last: its last value) and spread are taken out, or those of its series
         transform: log takes the logarithm first: for positive series that grow by factors
-        calendar: give the hour, the weekday and the time of the year as covariates, as far as the step of time can tell them apart
-        season: steps of the season of the baseline and of mase; null for that of the step of time (24 hours, 12 months ...), else 1
+        calendar: the hour, the weekday and the time of the year are covariates, as far as the times tell them apart
+        season: steps of the baseline's season; null goes by the times (24 for hours, 12 for months ...), else 1
         stride: a training window starts every so many steps
         linear: add a linear map of the context to the forecast, as in DLinear
         loss: of normalised values; mse aims at the mean, mae at the median, pinball at quantiles
@@ -85,7 +88,7 @@ class Forecasting(Task):
         self.quantiles = levels if loss == "pinball" else None
         self.season = season
         self.clock: Clock | None = None
-        self.columns: dict[str, Any] = {}
+        self.reading: dict[str, Any] = {}
         """How a user's file is read: the names of its columns."""
 
     def fit(self, data: Subset) -> None:
@@ -108,7 +111,7 @@ class Forecasting(Task):
             )
         self.season = self.season or (self.clock.season() if self.clock else 1)
         self.scaler.fit(series, covariates, self.season)
-        self.columns = getattr(data.dataset, "columns", {})
+        self.reading = getattr(data.dataset, "reading", {})
 
     @property
     def lead(self) -> int:
@@ -161,7 +164,7 @@ class Forecasting(Task):
         return torch.cat(parts, 1)
 
     def encode(self, sample: Sample, rng: Random | None = None) -> Example:
-        """A window of `pieces`; or what is known of a series: `context` values or more, and what is known ahead of them."""
+        """A window of `pieces`; or what is known of a series: `context` values or more, and what is known ahead."""
         series = finite(sample["series"], where(sample))
         n, H = len(series), self.horizon
         if n < self.context:
@@ -171,11 +174,12 @@ class Forecasting(Task):
         if self.scaler.width("future") and len(sample.get("future", ())) < n + H:
             ahead = max(0, len(sample.get("future", ())) - n)
             raise DataError(
-                f"{where(sample)}future covariates are known for {ahead} steps ahead, and the horizon is {H}: add rows without a value"
+                f"{where(sample)}future covariates are known for {ahead} steps ahead, and the horizon is {H}: "
+                "add rows without a value"
             )
         sample = {**sample, **{key: sample[key][: n + H] for key in ("future", "times") if key in sample}}
         if self.clock and "times" in sample and len(sample["times"]) < n + H:
-            known = self.clock.parse(list(sample["times"]))
+            known = _at(where(sample), self.clock.parse, list(sample["times"]))
             sample["times"] = [*sample["times"], *self.clock.format(self.clock.ahead(known[-1], n + H - len(known)))]
         whole = {**sample, "series": torch.cat([series, series.new_zeros(H)])}  # as long as what is known ahead
         before = torch.cat([series[:1].expand(max(0, self.lead - n)), series[-self.lead :]])
@@ -200,7 +204,7 @@ class Forecasting(Task):
         ahead: Tensor | None,
         source: str = "",
     ) -> Columns:
-        """Examples from raw values `before` (B, lead) and `ahead` (B, H), scaled covariates (B, context, P) and (B, context + H, Q)."""
+        """Examples from raw `before` (B, lead), `ahead` (B, H); from scaled `past` (B, C, P), `known` (B, C + H, Q)."""
         C = self.context
         values = self.scaler.forward(before, source)
         shift, scale = self.scaler.normal(values, series, C)
@@ -221,11 +225,12 @@ class Forecasting(Task):
         return columns
 
     def collate(self, columns: Columns) -> Batch:
-        targets = {key: columns[key] for key in ("target", "value") if key in columns}
+        targets: Columns = {key: columns[key] for key in ("target", "value") if key in columns}
         inputs = {key: value for key, value in columns.items() if key not in targets}
         return Batch(inputs, targets, count=len(columns["x"]) * self.horizon)
 
     def head(self, backbone: nn.Module) -> nn.Module:
+        assert isinstance(backbone.features, Features)
         return Horizon(
             backbone.features,
             self.horizon,
@@ -246,7 +251,8 @@ class Forecasting(Task):
         if not self.quantiles:
             return values, None
         values = values.sort(-1).values
-        middle = min(range(len(self.quantiles)), key=lambda i: abs(self.quantiles[i] - 0.5))
+        gaps = [abs(q - 0.5) for q in self.quantiles]
+        middle = gaps.index(min(gaps))
         return values[..., middle], values
 
     def decode(self, outputs: Tensor, batch: Batch) -> list[Answer]:
@@ -308,7 +314,23 @@ class Forecasting(Task):
             )
 
     def read(self, source: Path | str) -> Iterator[Sample | DataError]:
-        raise NotImplementedError
+        from dlzoo.data.series import read_series
+
+        if isinstance(source, Path):
+            if not self.reading:
+                raise DataError(
+                    f"{printable(str(source))}: this model was not trained on a file, so its columns are unknown"
+                )
+            yield from read_series(source, **self.reading)
+            return
+        try:
+            row = json.loads(source)
+            made = {
+                key: torch.tensor(row[key], dtype=torch.float64) for key in ("series", "past", "future") if key in row
+            }
+            yield {**row, **made, "series": made["series"], "source": source[:60]}
+        except (ValueError, TypeError, KeyError) as error:
+            raise DataError(f"{printable(source[:60])}: not a JSON object with a list of numbers, `series`") from error
 
     def plot(self, metrics: list[Metric], answers: list[Answer], truths: list[Answer]) -> dict[str, Figure]:
         from dlzoo.report import figures
@@ -330,11 +352,11 @@ class Forecasting(Task):
 
     def state_dict(self) -> dict[str, Any]:
         clock = self.clock.state_dict() if self.clock else None
-        return {"scaler": self.scaler.state_dict(), "season": self.season, "clock": clock, "columns": self.columns}
+        return {"scaler": self.scaler.state_dict(), "season": self.season, "clock": clock, "reading": self.reading}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.scaler.load_state_dict(state["scaler"])
-        self.season, self.columns = state["season"], state["columns"]
+        self.season, self.reading = state["season"], state["reading"]
         self.clock = Clock(**state["clock"]) if state["clock"] else None
 
 

@@ -19,11 +19,13 @@ from dlzoo.choices import Tokens
 from dlzoo.data.dataset import Pieces, Sample, Subset
 from dlzoo.decoding import Sampling, generate
 from dlzoo.errors import ConfigError, DataError
+from dlzoo.features import Features
 from dlzoo.heads.dense import Dense
 from dlzoo.metrics.language import Language
 from dlzoo.metrics.metric import Answer, Metric
 from dlzoo.registry import TASKS
 from dlzoo.task import Batch, Columns, Example, Task
+from dlzoo.tasks import texts
 from dlzoo.tasks.token_windows import TokenWindows
 from dlzoo.transforms.text import END, PAD, RESERVED, UNKNOWN
 from dlzoo.transforms.text import tokenizer as build
@@ -33,8 +35,8 @@ from dlzoo.transforms.text import tokenizer as build
 class LanguageModeling(Task):
     """Tokens (B, T) to the scores (B, T, V) of what comes after each.
 
-    Documents are joined, each with an end; one long text is cut into the spans of its splits. In evaluation every token of a split
-    is scored once, behind `look_back` tokens or more (but for the first ones of a text).
+    Documents are joined, each with an end; one long text is cut into the spans of its splits. In evaluation every
+    token of a split is scored once, behind `look_back` tokens or more (but for the first ones of a text).
 
     Args:
         tokenizer: what a token is; bpe learns its pieces of words from the training split
@@ -74,25 +76,29 @@ class LanguageModeling(Task):
         self.joined = False
         """Texts are documents with an end, not parts of one that goes on."""
         self.counts: list[int] = []
+        self.column: str | None = None
         if not 0 <= self.look_back < context:
             raise ConfigError(
-                [
-                    f"task.look_back: {self.look_back} leaves nothing to score of a window of {context}: 0 to {context - 1}"
-                ]
+                [f"task.look_back: {self.look_back} is not below the context of {context}: nothing is left to score"]
             )
 
     def fit(self, data: Subset) -> None:
         self.joined = data.spans is None
-        spans = data.spans or [(0, None)] * len(data)
-        texts = [data[i]["text"][start:stop] for i, (start, stop) in enumerate(spans)]
-        self.tokenizer.fit(texts)
+        spans = [slice(*span) for span in data.spans] if data.spans is not None else [slice(None)] * len(data)
+        own = [data[i]["text"][span] for i, span in enumerate(spans)]
+        self.tokenizer.fit(own)
         counts = np.zeros(self.tokenizer.size, np.int64)
-        for text in texts:
+        for text in own:
             counts += np.bincount(self.tokenizer.encode(text), minlength=len(counts))
         if not counts.any():
             raise DataError("the training split has no text")
-        counts[END] = len(texts) if self.joined else 0
+        counts[END] = len(own) if self.joined else 0
         self.counts = counts.tolist()
+        self.column = getattr(data.dataset, "text", None)
+        self._ready()
+
+    def _ready(self) -> None:
+        self._bytes = torch.from_numpy(self.tokenizer.widths())
 
     def pieces(self, data: Subset, split: str) -> Pieces:
         stride = self.stride if split == "train" else None
@@ -123,6 +129,7 @@ class LanguageModeling(Task):
         return Batch({"x": x, "mask": x != PAD, "scored": scored}, {"next": after}, count=int(scored.sum()))
 
     def head(self, backbone: nn.Module) -> nn.Module:
+        assert isinstance(backbone.features, Features)
         if not self.tie:
             return Dense(backbone.features, self.tokenizer.size)
         embedding = getattr(backbone, "embed", None)
@@ -162,7 +169,7 @@ class LanguageModeling(Task):
             .sum(1, dtype=torch.float64)
         )
         right = ((outputs.argmax(-1) == after) & scored).sum(1)
-        size = torch.from_numpy(self.tokenizer.widths())[after.cpu()].sum(1)  # padding has no bytes
+        size = self._bytes[after.cpu()].sum(1)  # padding has none
         for metric in metrics:
             assert isinstance(metric, Language)
             metric.update_arrays(
@@ -238,16 +245,13 @@ class LanguageModeling(Task):
         return self.context if hasattr(backbone, "position") or not hasattr(backbone, "step") else None
 
     def read(self, source: Path | str) -> Iterator[Sample | DataError]:
-        from dlzoo.data.texts import read_texts
-
-        if isinstance(source, str):
-            yield {"text": source, "source": source}
-        else:
-            yield from read_texts(source, None)
+        return texts.read(source, self.column)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"tokenizer": self.tokenizer.state_dict(), "joined": self.joined, "counts": self.counts}
+        kept = {"joined": self.joined, "counts": self.counts, "column": self.column}
+        return kept | {"tokenizer": self.tokenizer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.tokenizer.load_state_dict(state["tokenizer"])
-        self.joined, self.counts = state["joined"], state["counts"]
+        self.joined, self.counts, self.column = state["joined"], state["counts"], state["column"]
+        self._ready()

@@ -61,7 +61,7 @@ def read(encoder: TableEncoder, style: dict[str, Any], source: Path | str) -> It
 
 
 def _typed(row: Row, types: dict[str, str], missing: list[str]) -> Row:
-    """Cells of JSON as those of a file: the empty text is missing, and in a number column so is what `missing` lists."""
+    """Cells of JSON as those of a file: the empty text is missing, in a number column so is what `missing` lists."""
     typed = dict(row)
     for name, kind in types.items():
         if (cell := row.get(name)) is None:

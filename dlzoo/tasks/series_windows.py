@@ -14,14 +14,15 @@ from dlzoo.task import Columns
 
 
 class SeriesWindows:
-    """Windows over several series, joined end to end: `lead` values that were known, and the `horizon` values that came.
+    """Windows over several series, joined end to end: `lead` values that were known, and the `horizon` values that
+    came.
 
-    The values to foretell lie inside the span of the split; those that were known may lie before it, but never before the series:
-    `context` of them are there, and where there are fewer than `lead`, the first is repeated. With `stride` a window starts every
-    so many steps. Raises DataError where there is no window.
+    The values to foretell lie inside the span of the split; those that were known may lie before it, but never before
+    the series: `context` of them are there, and where there are fewer than `lead`, the first is repeated. With
+    `stride` a window starts every so many steps. Raises DataError where there is no window.
 
-    `known` gives the covariates of a series that are known ahead (T, Q), `scaled` those of its past (T, P); `examples` turns
-    raw windows into what `encode` gives.
+    `known` gives the covariates of a series that are known ahead (T, Q), `scaled` those of its past (T, P); `examples`
+    turns raw windows into what `encode` gives.
     """
 
     def __init__(
@@ -73,7 +74,8 @@ class SeriesWindows:
         """The number of the first window of each series, and of all windows."""
         if not len(self):
             raise DataError(
-                f"{data.source(0) if len(data) else 'a split'}: no window fits into the {split} split: it has {max(longest, 0)} steps to "
+                f"{data.source(0) if len(data) else 'a split'}: no window fits into the {split} split: "
+                f"it has {max(longest, 0)} steps to "
                 f"foretell after a context of {context}, and task.horizon is {horizon}. "
                 + (f"Give it {horizon} or more ({HOLD[split]}), or" if split in HOLD else "Take")
                 + " a smaller context or horizon."

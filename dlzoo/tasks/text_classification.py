@@ -15,9 +15,11 @@ from torch.nn.utils.rnn import pad_sequence
 from dlzoo.choices import ClassificationLoss, Pool, Tokens
 from dlzoo.data.dataset import Sample, Subset
 from dlzoo.errors import DataError
+from dlzoo.features import Features
 from dlzoo.heads.pooled import Pooled
 from dlzoo.registry import TASKS
 from dlzoo.task import Batch, Columns, Example
+from dlzoo.tasks import texts
 from dlzoo.tasks.classification import ClassificationTask
 from dlzoo.transforms.text import PAD, UNKNOWN
 from dlzoo.transforms.text import tokenizer as build
@@ -73,13 +75,13 @@ class TextClassification(ClassificationTask):
 
     def fit(self, data: Subset) -> None:
         self.fit_labels(data.column("label"))
-        texts = [self._text(text) for text in data.column("text")]
-        self.tokenizer.fit(texts)
+        own = [self._text(text) for text in data.column("text")]
+        self.tokenizer.fit(own)
         self.column = getattr(data.dataset, "text", None)
-        cut = sum(len(self.tokenizer.encode(text)) > self.context for text in texts)
+        cut = sum(len(self.tokenizer.encode(text)) > self.context for text in own)
         if cut:
             self.notes = [
-                f"{cut:,} of {len(texts):,} training texts are longer than context: {self.context}; only their beginning is read"
+                f"{cut:,} of {len(own):,} training texts are longer than context: {self.context}; their end is not read"
             ]
 
     def facts(self) -> dict[str, Any]:
@@ -103,12 +105,11 @@ class TextClassification(ClassificationTask):
         return replace(batch, inputs=batch.inputs | {"x": x.masked_fill(lost, UNKNOWN)})
 
     def head(self, backbone: nn.Module) -> nn.Module:
+        assert isinstance(backbone.features, Features)
         return Pooled(backbone.features, len(self.classes), self.pool, dropout=self.dropout)
 
     def read(self, source: Path | str) -> Iterator[Sample | DataError]:
-        from dlzoo.data.texts import read_texts
-
-        yield from read_texts(source, self.column)
+        return texts.read(source, self.column)
 
     def _text(self, text: str) -> str:
         return text.lower() if self.lower else text

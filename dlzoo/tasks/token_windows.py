@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from dlzoo.data.dataset import Sample, Subset
 from dlzoo.errors import DataError
@@ -19,14 +20,15 @@ REACH = 64
 
 
 class TokenWindows:
-    """Windows over packed tokens: `x` (context,) and the tokens after them, `next` (context,), PAD where none is scored.
+    """Windows over packed tokens: `x` (context,) and the tokens after them, `next` (context,), PAD where none is
+    scored.
 
-    A text that is cut into spans is a stretch of its own. Documents that are `joined` are one stretch: an end stands before the
-    first, and after each. The first token of a stretch is only read, never scored.
+    A text that is cut into spans is a stretch of its own. Documents that are `joined` are one stretch: an end stands
+    before the first, and after each. The first token of a stretch is only read, never scored.
 
-    With `stride` (training) a window starts every so many tokens, the last one flush with the end, and all its tokens are scored.
-    Else (evaluation) each token is scored in one window, behind `look_back` others or more where there are as many; the tokens
-    before a span are looked at, and not scored.
+    With `stride` (training) a window starts every so many tokens, the last one flush with the end, and all its tokens
+    are scored. Else (evaluation) each token is scored in one window, behind `look_back` others or more where there are
+    as many; the tokens before a span are looked at, and not scored.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class TokenWindows:
                 stretches.append((at, at + len(before), end))
             at = end
         kind = np.int16 if tokenizer.size <= np.iinfo(np.int16).max else np.int32
-        self.tokens = torch.from_numpy(np.concatenate([np.zeros(0, np.int32), *parts]).astype(kind))
+        self.tokens: Tensor = torch.from_numpy(np.concatenate([np.zeros(0, np.int32), *parts]).astype(kind))
         self.begins, self.scored, self.ends = np.array(stretches, np.int64).reshape(-1, 3).T
         if stride:
             counts = np.where(
@@ -87,7 +89,7 @@ class TokenWindows:
         return int(self.firsts[-1])
 
     def _window(self, index: Any) -> tuple[Any, Any, Any, Any]:
-        """Of windows (B,): the first token read, the first and the one after the last that are scored, the end of the stretch."""
+        """Of windows (B,): the first token read, the first scored, the one after the last, the end of the stretch."""
         stretch = np.searchsorted(self.firsts, index, side="right") - 1
         k = index - self.firsts[stretch]
         begin, scored, end = self.begins[stretch], self.scored[stretch], self.ends[stretch]

@@ -34,14 +34,16 @@ Mode = Literal["grey", "rgb"]
 def read_image(source: Path | str | bytes, mode: Mode = "rgb", name: str | None = None) -> Tensor:
     """The picture in a file (or in its bytes) as uint8 (C, H, W), C = 1 for grey and 3 for rgb.
 
-    Turned as its EXIF orientation says; 16 bits scaled to 8, floats from 0..1; what is transparent shows white; CMYK and
-    palettes converted; the first frame of several. Raises DataError, with `name` or the path, for whatever is no such
+    Turned as its EXIF orientation says; 16 bits scaled to 8, floats from 0..1; what is transparent shows
+    white; CMYK and palettes converted; the first frame of several. Raises DataError, with `name` or the path, for whatever is no such
     picture, is cut short, or has more than 50 megapixels.
     """
     name = printable(name if name is not None else "picture" if isinstance(source, bytes) else str(source))
     try:
         if not isinstance(source, bytes) and not Path(source).is_file():
-            raise DataError(f"{name}: there is no such file." if not Path(source).exists() else f"{name}: not a regular file.")
+            raise DataError(
+                f"{name}: there is no such file." if not Path(source).exists() else f"{name}: not a regular file."
+            )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pillow, on odd metadata; too many pixels are refused below
             with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
@@ -55,12 +57,16 @@ def read_image(source: Path | str | bytes, mode: Mode = "rgb", name: str | None 
         raise DataError(f"{name}: the picture is far larger than {MAX_PIXELS // 10**6} megapixels.") from None
     except Image.UnidentifiedImageError:
         raise DataError(f"{name}: {_unknown(source)}.") from None
-    except Exception as error:  # Pillow raises nearly anything on a damaged file: OSError, SyntaxError, struct.error ...
+    except (
+        Exception
+    ) as error:  # Pillow raises nearly anything on a damaged file: OSError, SyntaxError, struct.error ...
         raise DataError(f"{name}: the picture is damaged or cut short ({printable(str(error))}).") from None
 
 
 def _too_large(name: str, width: int, height: int) -> DataError:
-    return DataError(f"{name}: {width} x {height} is more than {MAX_PIXELS // 10**6} megapixels. Make the picture smaller.")
+    return DataError(
+        f"{name}: {width} x {height} is more than {MAX_PIXELS // 10**6} megapixels. Make the picture smaller."
+    )
 
 
 def _unknown(source: Path | str | bytes) -> str:

@@ -13,12 +13,14 @@ from dlzoo.errors import DataError
 FLOOR = 0.05
 """A window's spread counts as this share of its series' at least: a flat one would make any change enormous."""
 FACTS = ("mean", "spread", "std", "naive")
-"""Of each series in training: mean and spread (after the transform), std (before it), and the error of the last season."""
+"""Of a series in training: mean and spread (after the transform), std (before it), and the error of its season."""
 
 
 class SeriesScaler:
-    """Normalises windows of values (B, T) by themselves (window: their mean, last: their last value; and their spread), by their
-    series in training, or not at all; covariates (T, C) by the mean and std of each column in training."""
+    """Normalises windows of values (B, T) by themselves (window: their mean, last: their last value; and their
+    spread), by their series in training, or not at all; covariates (T, C) by the mean and std of each column in
+    training.
+    """
 
     def __init__(self, normalize: SeriesScale, transform: SeriesTransform):
         self.normalize, self.transform = normalize, transform
@@ -28,7 +30,7 @@ class SeriesScaler:
         """Mean and std of each column of the covariates, by key: past, future."""
 
     def fit(self, series: dict[str, Tensor], covariates: dict[str, list[Tensor]], season: int) -> None:
-        """Learn from the values (T,) of each series, and the covariates [(T, C), ...] of each key, in the training split."""
+        """Learn from the values (T,) of each series, and covariates [(T, C), ...] by key, of the training split."""
         for name, values in series.items():
             changed = self.forward(values, f"{name}: ")
             steps = (values[season:] - values[:-season]).abs()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 import numpy as np
 
 from dlzoo.errors import DataError, printable
 
 DAY = 86400.0
+MONTH = re.compile(r"\d{4}-\d\d")
 CYCLES = {"hour": (DAY, 0.0, DAY), "weekday": (7 * DAY, 3 * DAY, 7 * DAY), "year": (365.2425 * DAY, 0.0, 300 * DAY)}
 """Period in seconds, offset of 1970-01-01 (a Thursday) in it, and the step of time from which on it says nothing."""
 
@@ -21,7 +24,7 @@ class Clock:
     A step of whole `months` is not a fixed number of seconds; else it is `seconds` (of numbers: units).
     """
 
-    unit: str
+    unit: Literal["number", "M", "D", "m", "s"]
     """number, or the precision that dates are written with: M, D, m or s."""
     months: int = 0
     seconds: float = 0.0
@@ -34,9 +37,8 @@ class Clock:
         steps = np.diff(values)
         if not len(steps) or steps.min() <= 0:
             place = int(np.argmin(steps)) if len(steps) else 0
-            raise DataError(
-                f"times must rise: '{printable(times[min(place + 1, len(times) - 1)])}' follows '{printable(times[place])}'"
-            )
+            after = printable(times[min(place + 1, len(times) - 1)])
+            raise DataError(f"times must rise: '{after}' follows '{printable(times[place])}'")
         if unit != "number" and (months := _months(values)):
             return cls(unit, months=months)
         return cls(unit, seconds=float(np.median(steps)))
@@ -76,7 +78,7 @@ class Clock:
         return self.months * 365.2425 * DAY / 12 if self.months else self.seconds
 
     def season(self) -> int:
-        """Steps of the season that a step of time suggests: a day, a week of days, a year of weeks, months or quarters; else 1."""
+        """Steps of a day (of hours), of a week (of days), of a year (of weeks, months, quarters); else 1."""
         if self.unit == "number":
             return 1
         if self.step <= DAY / 2:
@@ -101,7 +103,7 @@ class Clock:
         return asdict(self)
 
 
-def _unit(times: list[str]) -> str:
+def _unit(times: list[str]) -> Literal["number", "M", "D", "m", "s"]:
     try:
         np.array(times, float)
         return "number"
@@ -109,25 +111,26 @@ def _unit(times: list[str]) -> str:
         dates = _parse(times, "s")
     if (dates % DAY).any():
         return "s" if (dates % 60).any() or len(times[0]) >= 19 else "m"
-    return {7: "M"}.get(len(times[0].strip()), "s" if len(times[0]) >= 19 else "D")
+    if MONTH.fullmatch(times[0]):
+        return "M"
+    return "s" if len(times[0]) >= 19 else "D"
 
 
 def _parse(times: list[str], unit: str) -> np.ndarray:
     try:
         if unit == "number":
             return np.array(times, float)
-        try:
-            return np.array(times, "datetime64[s]").astype("int64").astype(float)
-        except ValueError:
-            import pandas as pd
-
-            dates = pd.to_datetime(pd.Series(times), format="mixed", utc=True)
-            return dates.dt.tz_localize(None).to_numpy("datetime64[s]").astype("int64").astype(float)
+        return np.array([_seconds(time) for time in times], float)
     except (ValueError, OverflowError) as error:
         what = "numbers" if unit == "number" else "dates"
         raise DataError(
             f"times are not all {what}, as '{printable(str(times[0]))}' is: {printable(str(error))}"
         ) from error
+
+
+def _seconds(time: str) -> float:
+    date = datetime.fromisoformat(f"{time}-01" if MONTH.fullmatch(time) else time)
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
 
 
 def _months(values: np.ndarray) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,8 @@ class TableEncoder:
 
     def _number(self, name: str, cells: list[Any]) -> dict[str, Any] | None:
         values = _floats(name, cells, None)
+        if np.isinf(values).any():
+            raise DataError(f"column '{printable(name)}' has an infinite number in the training split.")
         there = values[~np.isnan(values)]
         missing = len(there) < len(values)
         if len(there) == 0 or (there.min() == there.max() and not missing):
@@ -84,8 +87,11 @@ class TableEncoder:
     def _ready(self) -> None:
         self.numbers = [column for column in self.columns if "values" not in column]
         self.codes = [column for column in self.columns if "values" in column]
-        self._wanted = frozenset(self.names)
-        self._code = [{value: i for i, value in enumerate(column["values"], 1)} for column in self.codes]
+        self._code = {c["name"]: {value: i for i, value in enumerate(c["values"], 1)} for c in self.codes}
+        self._median = np.array([column["median"] for column in self.numbers])
+        self._shift = np.array([column.get("shift", 0.0) for column in self.numbers])
+        self._divide = np.array([column.get("divide", 1.0) for column in self.numbers])
+        self._gaps = np.flatnonzero([column["missing"] for column in self.numbers])
 
     @property
     def names(self) -> list[str]:
@@ -113,37 +119,44 @@ class TableEncoder:
         Raises DataError that names the row by its source, for a column that is not there, text in a number column, or
         an infinite number.
         """
-        self._check(rows, sources)
-        scaled, gaps = [], []
-        for column in self.numbers:
-            values = _floats(column["name"], [row[column["name"]] for row in rows], sources)
-            gone = np.isnan(values)
-            scaled.append(self._scaled(np.where(gone, column["median"], values), column))
-            if column["missing"]:
-                gaps.append(gone.astype(np.float64))
-        table = np.stack(scaled + gaps, 1) if scaled else np.zeros((len(rows), 0))
-        tensors = {"x": torch.from_numpy(table.astype(np.float32))}
+        try:
+            codes = [[code.get(row[name], 0) for row in rows] for name, code in self._code.items()]
+            cells = self._cells(rows)
+        except KeyError:
+            raise self._lacking(rows, sources) from None
+        except (ValueError, TypeError, OverflowError):
+            names = [column["name"] for column in self.numbers]
+            cells = np.stack([_floats(name, [row[name] for row in rows], sources) for name in names], 1)
+        if np.isinf(cells).any():
+            i, k = np.argwhere(np.isinf(cells))[0].tolist()
+            raise DataError(f"{_at(sources, i)}column '{printable(self.numbers[k]['name'])}' has an infinite number.")
+        gone = np.isnan(cells)
+        scaled = self._scaled(np.where(gone, self._median, cells))
+        table = np.concatenate([scaled, gone[:, self._gaps]], 1, dtype=np.float32)
+        tensors = {"x": torch.from_numpy(table)}
         if self.codes:
-            codes = [
-                [code.get(row[column["name"]], 0) for row in rows]
-                for column, code in zip(self.codes, self._code, strict=True)
-            ]
             tensors["codes"] = torch.tensor(codes, dtype=torch.long).mT.contiguous()
         return tensors
 
-    def _check(self, rows: Sequence[Row], sources: Sequence[str] | None) -> None:
-        for i, row in enumerate(rows):
-            if lacking := self._wanted - row.keys():
-                name = min(lacking)
-                raise DataError(
-                    f"{_at(sources, i)}there is no column '{printable(name)}', which the model was trained with."
-                    f"{did_you_mean(name, row)} The columns here are: {', '.join(map(printable, row))}."
-                )
+    def _cells(self, rows: Sequence[Row]) -> Floats:
+        """The number columns (N, numbers), nan where missing."""
+        names = [column["name"] for column in self.numbers]
+        take = itemgetter(*names) if len(names) > 1 else lambda row: [row[name] for name in names]
+        return np.array([take(row) for row in rows], np.float64).reshape(len(rows), len(names))
 
-    def _scaled(self, values: Floats, column: dict[str, Any]) -> Floats:
+    def _lacking(self, rows: Sequence[Row], sources: Sequence[str] | None) -> DataError:
+        i, name = next((i, name) for i, row in enumerate(rows) for name in self.names if name not in row)
+        return DataError(
+            f"{_at(sources, i)}there is no column '{printable(name)}', which the model was trained with."
+            f"{did_you_mean(name, rows[i])} The columns here are: {', '.join(map(printable, rows[i]))}."
+        )
+
+    def _scaled(self, values: Floats) -> Floats:
         if self.scale == "quantile":
-            return np.interp(values, column["knots"], column["normal"])
-        scaled = (values - column["shift"]) / column["divide"]
+            maps = zip(values.T, self.numbers, strict=True)
+            columns = [np.interp(column, known["knots"], known["normal"]) for column, known in maps]
+            return np.stack(columns, 1) if columns else values
+        scaled = (values - self._shift) / self._divide
         return scaled / np.sqrt(1 + (scaled / 3) ** 2) if self.scale == "robust" else np.clip(scaled, -FAR, FAR)
 
     def state_dict(self) -> dict[str, Any]:
@@ -160,21 +173,14 @@ def _spread(value: float, otherwise: float) -> float:
 
 
 def _floats(name: str, cells: list[Any], sources: Sequence[str] | None) -> Floats:
-    """The cells of a number column, nan where missing. Raises DataError for text and infinities."""
-    try:
-        values = np.array(cells, np.float64)
-    except (ValueError, TypeError):
-        values = np.array([_float(name, cell, sources, i) for i, cell in enumerate(cells)])
-    if np.isinf(values).any():
-        i = int(np.flatnonzero(np.isinf(values))[0])
-        raise DataError(f"{_at(sources, i)}column '{printable(name)}' has an infinite number.")
-    return values
+    """The cells of a number column, nan where missing. Raises DataError for text."""
+    return np.array([_float(name, cell, sources, i) for i, cell in enumerate(cells)])
 
 
 def _float(name: str, cell: Any, sources: Sequence[str] | None, row: int) -> float:
     try:
         return math.nan if cell is None or cell == "" else float(cell)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         raise DataError(
             f"{_at(sources, row)}column '{printable(name)}' holds numbers, and here is '{printable(str(cell))[:80]}'."
         ) from None

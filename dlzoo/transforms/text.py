@@ -15,7 +15,7 @@ from dlzoo.choices import Tokens
 from dlzoo.errors import ConfigError
 
 PAD, UNKNOWN, END = 0, 1, 2
-"""Ids that every tokenizer keeps free: padding, what the vocabulary lacks, the end of a text. No text encodes to 0 or 2."""
+"""Ids that every tokenizer keeps: padding, what the vocabulary lacks, the end of a text. No text encodes to 0 or 2."""
 RESERVED = 3
 WORD = re.compile(r"\w+(?:['’]\w+)*|([^\w\s])\1*")
 """A word with its inner apostrophes, or a run of one punctuation mark (`!!!`)."""
@@ -53,7 +53,7 @@ class Tokenizer(ABC):
         """What `fit` learned, as plain values."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
         """The inverse of `state_dict`."""
 
 
@@ -226,9 +226,9 @@ def tokenizer(name: Tokens, limit: int | None = None, least: int | None = None) 
         return Bytes()
     if name == "bpe" and limit is not None and limit < 256:
         raise ConfigError([f"task.vocab: {limit} is too small for tokenizer: bpe, which has every byte: 256 or more"])
-    return {"characters": Characters, "words": Words, "bpe": BytePairs}[name](
-        limit, least or (1 if name == "characters" else 2)
-    )
+    if name == "characters":
+        return Characters(limit, least or 1)
+    return (Words if name == "words" else BytePairs)(limit, least or 2)
 
 
 def _frequent(counts: Counter[str], limit: int | None, least: int) -> list[str]:

@@ -1,0 +1,163 @@
+"""The policy of a training: when to log, evaluate, keep the best, save and stop, around the engine's plain loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+from dlzoo.engine import loop
+from dlzoo.engine.loader import Loader
+from dlzoo.engine.loop import Scores
+from dlzoo.engine.record import Record, finite
+from dlzoo.interrupt import Interrupt
+from dlzoo.run.folder import Run
+from dlzoo.run.session import Session, monitored
+from dlzoo.task import Batch
+
+
+class Stopped(Exception):
+    """A signal came in the middle of an evaluation, which is then done on the resume."""
+
+
+@dataclass
+class Fit:
+    """One run's loop, its parts at hand."""
+
+    run: Run
+    session: Session
+    loader: Loader
+    held: Iterable[Batch] | None
+    """The validation split; None where there is none."""
+    record: Record
+    interrupt: Interrupt
+    started: float
+    """When the run would have started if it had never stopped, on the monotonic clock."""
+
+    @property
+    def every(self) -> int:
+        """Updates between two evaluations."""
+        return self.session.config.evaluate.every or len(self.loader)
+
+    def rehearse(self) -> None:
+        """Score one small batch before the first update, so that what cannot work fails now. Changes nothing."""
+        first = next(iter(self.held)) if self.held else next(iter(self.loader.windows(0, 1)))[0]
+        monitored(self.session.config, self.session.evaluate([first]))
+
+    def go(self) -> bool:
+        """Train to the end, or until a signal (then False). The last update is always evaluated and saved."""
+        session, plan = self.session, self.session.config.train
+        if not session.evaluated:
+            self.look()
+            self.save()
+        self.record.start(session.step, session.steps)
+        rows = loop.train(
+            session.network,
+            session.task,
+            self.loader,
+            session.optimizer,
+            session.runtime,
+            session.lr,
+            start=session.step,
+            steps=session.step if session.exhausted else session.steps,
+            clip=plan.clip,
+            average=session.average,
+        )
+        for row in rows:
+            session.take(row)
+            self.record.advance()
+            last = row.step == session.steps
+            due = last or row.step % self.every == 0
+            asked = self.asked()
+            if due or asked or row.step % plan.log_every == 0:
+                row.check()
+                self.record.write(self.facts(row))
+            if due:
+                session.evaluated = False
+                asked = not self.look() or asked
+            last = last or session.exhausted
+            if asked or last or (due if plan.save_every is None else row.step % plan.save_every == 0):
+                row.check()
+                self.save()
+            if asked:
+                return False
+            if session.exhausted:
+                waiting = f"{session.best.waiting} evaluations"
+                self.record.say(
+                    f"no better {session.config.evaluate.monitor} in {waiting}: stopped early at step {row.step:,}"
+                )
+                break
+        return True
+
+    def look(self) -> bool:
+        """Evaluate, and keep the model if it is the best so far (or if there is no validation split to tell); False if stopped."""
+        session = self.session
+        try:
+            scores = session.evaluate(self._until_asked(self.held)) if self.held is not None else None
+        except Stopped:
+            return False
+        loss, epoch = session.mean_loss(), session.step / len(self.loader)
+        better = session.judge(scores, epoch) if scores else True
+        session.evaluated = True
+        if better:
+            metrics = finite(scores.metrics) if scores else {}
+            session.export(
+                self.run.path / "model", step=session.step, metrics=metrics, imports=self.run.facts.get("imports", [])
+            )
+            if session.runtime.processes.main:
+                found = asdict(session.best) if scores else {"step": session.step}
+                self.run.note(best={"metric": session.config.evaluate.monitor, **finite(found)})
+        if scores:
+            row = {
+                "step": session.step,
+                "epoch": round(epoch, 4),
+                "split": "validation",
+                "train_loss": loss,
+                **scores.metrics,
+            }
+            self.record.write({**row, "seconds": self.seconds()})
+        self.record.say(self._line(loss, scores, better))
+        return True
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        self.session.save(self.run.checkpoints, data=self.run.facts.get("data"))
+
+    def asked(self) -> bool:
+        """Whether a signal asked any of the processes to stop."""
+        processes = self.session.runtime.processes
+        asked = self.interrupt.asked is not None
+        return processes.total([float(asked)])[0] > 0 if processes.world > 1 else asked
+
+    def seconds(self) -> float:
+        """Wall-clock seconds of the run, without its pauses."""
+        return round(time.monotonic() - self.started, 2)
+
+    def facts(self, row: loop.Row) -> dict[str, Any]:
+        """A row of metrics.jsonl for an update."""
+        epoch = round(row.step / len(self.loader), 4)
+        numbers = {"loss": row.loss.item(), "norm": row.norm.item(), "lr": row.lr}
+        return {"step": row.step, "epoch": epoch, **numbers, "seconds": self.seconds()}
+
+    def _until_asked(self, found: Iterable[Batch]) -> Iterator[Batch]:
+        alone = self.session.runtime.processes.world == 1
+        for batch in found:
+            if alone and self.interrupt.asked:
+                raise Stopped
+            yield batch
+
+    def _line(self, loss: float | None, scores: Scores | None, better: bool) -> str:
+        session = self.session
+        epochs = f"epoch {session.step / len(self.loader):.4g}/{session.steps / len(self.loader):.4g}"
+        parts = [epochs, f"step {session.step:,}", f"{self.seconds():.0f} s"]
+        parts += [f"train loss {loss:.4f}"] if loss is not None else []
+        if scores is None:
+            return "  ".join(parts)
+        monitor = (session.config.evaluate.monitor or "").lstrip("-")
+        names = dict.fromkeys(["loss", monitor, *islice(scores.metrics, 3)])
+        shown = [f"{name} {scores.metrics[name]:.4f}" for name in names if name in scores.metrics]
+        undefined = scores.metrics[monitor] != scores.metrics[monitor]
+        note = f" ({monitor} is undefined here: not counted)" if undefined else " (best)" if better else ""
+        return "  ".join([*parts, "validation: " + ", ".join(shown) + note])

@@ -1,0 +1,315 @@
+"""What `dlzoo train` does, in the order in which it does it."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dlzoo import files, registry
+from dlzoo.config import Config, dump, to_dict
+from dlzoo.data.dataset import Dataset, Subset
+from dlzoo.engine import checkpoint, seeds
+from dlzoo.engine.checkpoint import State
+from dlzoo.engine.loader import Loader, Scored
+from dlzoo.engine.record import Record, truncate
+from dlzoo.engine.runtime import Runtime
+from dlzoo.errors import ResourceError, RunError, UserError, printable
+from dlzoo.interrupt import Interrupt
+from dlzoo.run import evaluate, portable, report
+from dlzoo.run.build import build_dataset, build_network, build_splits, build_task
+from dlzoo.run.fit import Fit
+from dlzoo.run.folder import ROOT, Run, find
+from dlzoo.run.resolve import commit, environment, resolve
+from dlzoo.run.session import Session
+from dlzoo.task import Network, Task
+
+
+@dataclass
+class Outcome:
+    """How a training ended."""
+
+    run: Path
+    metrics: dict[str, Any] = field(default_factory=dict)
+    """Of the test split, or of the validation split where there is no test split."""
+    code: int = 0
+    """0 done; 129, 130 or 143 stopped by a signal, resumable."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"run": str(self.run), "code": self.code, "metrics": self.metrics}
+
+
+@dataclass
+class Built:
+    """Everything that a config names, checked together; nothing is written yet."""
+
+    config: Config
+    dataset: Dataset
+    splits: dict[str, Subset]
+    task: Task
+    network: Network
+    runtime: Runtime
+
+
+def train(
+    config: Config, *, root: Path = ROOT, imports: Sequence[Path] = (), argv: Sequence[str] = (), quiet: bool = False
+) -> Outcome:
+    """Train `config` in a new folder under `root`; the test split is scored once, at the end, with the best weights.
+
+    quiet: nothing on stdout. Raises ConfigError, DataError and the like before anything is written, where that can be known.
+    """
+    registry.load(imports)
+    with _memory(config):
+        runtime = Runtime(config.train)
+        main = runtime.processes.main
+        built = build(config, runtime)
+        name = config.name or f"{config.data.name}_{config.model.name}"
+        path = Path(runtime.processes.from_main(str(files.new_run(root, name)) if main else ""))
+        with files.lock(path) if main else nullcontext():
+            run = Run(path)
+            record = Record(path, main=main)
+            if main:
+                files.write_text(path / "config.yaml", dump(built.config))
+                run.note(**_origin(built, imports, argv))
+            return _carry_out(run, built, None, record, quiet)
+
+
+def resume(
+    run: str | Path,
+    *,
+    root: Path = ROOT,
+    config: Config | None = None,
+    imports: Sequence[Path] = (),
+    argv: Sequence[str] = (),
+    quiet: bool = False,
+) -> Outcome:
+    """Go on with a run from its newest whole checkpoint, as if it had never stopped; a finished run stays as it is.
+
+    config: what the user gave besides, which may not differ. Raises RunError where there is nothing to go on with.
+    """
+    registry.load(imports)
+    found = Run(find(run, root))
+    own = found.config
+    if config is not None:
+        _same("the run", to_dict(own), "the config given", to_dict(config))
+    if found.finished:
+        Record(None).say(f"{found.path.name} is already finished (step {found.facts.get('step', 0):,}); nothing to do")
+        return Outcome(found.path, found.facts.get("metrics", {}))
+    with _memory(own):
+        runtime = Runtime(own.train)
+        main = runtime.processes.main
+        with files.lock(found.path) if main else nullcontext():
+            if main:
+                files.clean(found.path)
+                files.clean(found.checkpoints)
+            state, problems = checkpoint.newest(found.checkpoints)
+            record = Record(found.path, main=main)
+            for problem in problems:
+                record.say(f"warning: {problem}; using the checkpoint before it")
+            if state is None:
+                record.say(f"{found.path.name} was stopped before its first checkpoint; it starts at step 0")
+            else:
+                record.say(f"resuming from step {state.step:,} ({found.checkpoints / f'step-{state.step}'})")
+                _same(f"step-{state.step}", state.values["config"], "config.yaml", to_dict(own))
+            built = build(own, runtime, state)
+            _compare(found, built, record)
+            if main:
+                found.note(
+                    resumed=[*found.facts.get("resumed", []), {"step": state.step if state else 0, "argv": list(argv)}]
+                )
+            return _carry_out(found, built, state, record, quiet)
+
+
+def build(config: Config, runtime: Runtime, state: State | None = None) -> Built:
+    """Data, task and network of `config`; what the task has learned comes from `state`, where there is one."""
+    task, dataset = build_task(config), build_dataset(config)
+    splits = build_splits(dataset, task, config.split)
+    if state is None:
+        task.fit(splits["train"])
+    else:
+        task.load_state_dict(state.values["task"])
+    seeds.seed_globals(seeds.key(config.train.seed, "weights"))
+    network = build_network(config, task)
+    return Built(resolve(config, dataset, task, network, runtime), dataset, splits, task, network, runtime)
+
+
+def _carry_out(run: Run, built: Built, state: State | None, record: Record, quiet: bool) -> Outcome:
+    """Train, from `state` or from the start, then test; every way out is noted in run.json."""
+    main, started = built.runtime.processes.main, time.monotonic() - run.facts.get("seconds", 0.0)
+
+    def note(**facts: Any) -> None:
+        if main:
+            run.note(**facts, seconds=round(time.monotonic() - started, 2))
+
+    try:
+        note(status="running", code=None, error=None)
+        (run.path / "error.txt").unlink(missing_ok=True)
+        with Interrupt() as interrupt:
+            fit = _prepare(run, built, state, record, interrupt, started)
+            if not fit.go():
+                step, signal = fit.session.step, interrupt.asked or "a signal"
+                record.say(f"stopped by {signal} at step {step:,}; dlzoo train --resume {run.path} continues")
+                note(status="stopped", code=interrupt.code, step=step)
+                return Outcome(run.path, code=interrupt.code or 143)
+        metrics: dict[str, Any] = {}
+        built.runtime.processes.leave()
+        if main:
+            metrics = _test(run, built, record, quiet)
+        note(status="finished", code=0, step=fit.session.step, metrics=metrics)
+        return Outcome(run.path, metrics)
+    except BaseException as error:
+        if main:
+            failure = in_words(error, built.config)
+            with suppress(Exception):
+                note(status="failed", code=getattr(failure, "code", 1), error=str(failure))
+                trace = "" if isinstance(failure, UserError) else traceback.format_exc()
+                files.write_text(run.path / "error.txt", f"{type(failure).__name__}: {failure}\n{trace}")
+        raise
+    finally:
+        record.close()
+
+
+def _prepare(run: Run, built: Built, state: State | None, record: Record, interrupt: Interrupt, started: float) -> Fit:
+    """The loop, its data encoded, its state restored, ready to go."""
+    config, task, processes = built.config, built.task, built.runtime.processes
+    loader = Loader(
+        task,
+        task.pieces(built.splits["train"], "train"),
+        batch_size=config.train.batch_size,
+        seed=config.train.seed,
+        accumulate=config.train.accumulate,
+        workers=config.train.workers or 0,
+        processes=processes,
+        progress=record.reading("train"),
+    )
+    held = None
+    if "validation" in built.splits:
+        pieces = task.pieces(built.splits["validation"], "validation")
+        size = config.evaluate.batch_size or config.train.batch_size
+        held = Scored(task, pieces, size, processes, record.reading("validation"))
+    steps = config.train.steps or (config.train.epochs or 1) * len(loader)
+    session = Session(config, task, built.network, built.runtime, steps)
+    fit = Fit(run, session, loader, held, record, interrupt, started)
+    fit.rehearse()
+    if state is not None:
+        session.restore(state)
+    else:
+        for line in _introduction(run, built, loader, steps):
+            record.say(line)
+    if processes.main:
+        truncate(run.path / "metrics.jsonl", session.step)
+    return fit
+
+
+def _introduction(run: Run, built: Built, loader: Loader, steps: int) -> Iterator[str]:
+    config, runtime = built.config, built.runtime
+    sizes = " · ".join(f"{name} {len(built.task.pieces(split, name)):,}" for name, split in built.splits.items())
+    weights = sum(parameter.numel() for parameter in built.network.parameters())
+    where = f"{runtime.device.type}, {runtime.threads} thread{'s' * (runtime.threads > 1)}"
+    yield f"run    {run.path}"
+    yield f"data   {config.data.name}: {sizes}"
+    yield f"model  {config.model.name}: {weights:,} weights, on {where}"
+    yield f"train  {steps:,} updates of {config.train.batch_size}, {steps / len(loader):.4g} epochs"
+    for note in (*built.dataset.notes, *built.task.notes):
+        yield f"note   {printable(note)}"
+
+
+def _test(run: Run, built: Built, record: Record, quiet: bool) -> dict[str, Any]:
+    """Score the test split once, with the best weights, draw the figures, and say what to do next. Returns the metrics."""
+    portable.fill(built.network, portable.read(run.path))
+    config, task = built.config, built.task
+    found = dict(run.facts.get("best") or {})
+    monitor = config.evaluate.monitor or task.monitor
+    metrics: dict[str, Any] = {}
+    if "test" in built.splits:
+        folder = run.path / "evaluate" / "test"
+        size = config.evaluate.batch_size or config.train.batch_size
+        pieces = task.pieces(built.splits["test"], "test")
+        scores = evaluate.score(built.network, task, pieces, built.runtime, size, folder / "predictions.jsonl")
+        result = evaluate.summary(task, scores, run=str(run.path), split="test")
+        files.write_json(folder / "metrics.json", result)
+        report.scored(folder, task, scores)
+        metrics = result["metrics"]
+        if not quiet:
+            evaluate.show(result)
+    elif "validation" in built.splits:
+        metrics = {monitor.lstrip("-"): found.get("value")}
+    report.curves(run.path, monitor)
+    record.say(f"done: the best model is of step {found.get('step', 0):,}; curves in {run.path / 'figures'}")
+    record.say(f"next   dlzoo evaluate {run.path}\n       dlzoo predict {run.path} FILE...")
+    return metrics
+
+
+def _origin(built: Built, imports: Sequence[Path], argv: Sequence[str]) -> dict[str, Any]:
+    return {
+        "status": "running",
+        "created": time.time(),
+        "argv": list(argv),
+        "imports": [path.name for path in imports],
+        "seed": built.config.train.seed,
+        "environment": environment(built.runtime),
+        "commit": commit(),
+        "data": {"fingerprint": built.dataset.fingerprint()},
+        "best": None,
+    }
+
+
+def _same(first: str, one: dict[str, Any], second: str, other: dict[str, Any]) -> None:
+    """Raise RunError with every key in which two configs differ; null in the second leaves the choice to the first."""
+    flat_one, flat_other = dict(_flat(one)), dict(_flat(other))
+    keys = [key for key in {**flat_one, **flat_other} if flat_other.get(key) is not None and key != "name"]
+    differing = [key for key in keys if flat_one.get(key) != flat_other[key]]
+    if differing:
+        lines = "".join(f"\n  {key}: {first} {flat_one.get(key)}, {second} {flat_other[key]}" for key in differing[:4])
+        raise RunError(
+            f"a run goes on with its own config, and this one differs:{lines}\n  train --config without --resume makes a new run"
+        )
+
+
+def _flat(values: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", list(value) if isinstance(value, tuple) else value
+
+
+def _compare(run: Run, built: Built, record: Record) -> None:
+    """Refuse data that has changed; say aloud what will change the last bits."""
+    before = run.facts.get("data", {}).get("fingerprint")
+    if before and before != built.dataset.fingerprint():
+        raise RunError(
+            "the data is not what this run was started with; put the old data back, or train anew with --config"
+        )
+    now = environment(built.runtime)
+    changed = [f"{k} {v} → {now.get(k)}" for k, v in run.facts.get("environment", {}).items() if v != now.get(k)]
+    if changed:
+        record.say(f"warning: the resume will not be bit-identical, because {', '.join(changed)}")
+
+
+@contextmanager
+def _memory(config: Config) -> Iterator[None]:
+    """Out of memory, in a user's words."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        failure = in_words(error, config)
+        if failure is error:
+            raise
+        raise failure from error
+
+
+def in_words(error: BaseException, config: Config) -> BaseException:
+    """`error`, or, where it is about memory, a ResourceError that says what to try."""
+    text = str(error)
+    if isinstance(error, MemoryError) or "can't allocate memory" in text or "out of memory" in text.lower():
+        size = max(1, config.train.batch_size // 2)
+        less = config.train.accumulate * 2
+        return ResourceError(
+            f"out of memory; try train.batch_size: {size}, or train.accumulate: {less}, which changes no result"
+        )
+    return error

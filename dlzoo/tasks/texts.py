@@ -1,0 +1,32 @@
+"""What tasks on texts share: reading those of a user."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from dlzoo.data.dataset import Sample
+from dlzoo.errors import DataError
+
+
+def read(source: Path | str, column: str | None) -> Iterator[Sample | DataError]:
+    """A .txt file is one text, a file of rows has one in each row; an argument or a line is one, or a JSON object with
+    one.
+
+    Raises DataError for a file that cannot be read or lacks the column.
+    """
+    from dlzoo.data.rows import SUFFIXES
+    from dlzoo.data.texts import read_texts
+
+    if isinstance(source, Path):
+        yield from read_texts(source, column if source.suffix.lower() in SUFFIXES else None)
+        return
+    text = source
+    if source.lstrip().startswith("{"):
+        try:
+            row = json.loads(source)
+        except ValueError:
+            row = {}
+        text = row.get(column or "text", source)
+    yield {"text": text if isinstance(text, str) else source, "source": source}

@@ -1,0 +1,321 @@
+"""What every task of the registry promises: a new one gets these tests with a line in EXAMPLES and one in FILES."""
+
+import csv
+import functools
+import json
+import math
+
+import pytest
+import torch
+from PIL import Image
+
+from dlzoo import config as configs
+from dlzoo.data.dataset import Subset
+from dlzoo.engine.loader import Loader
+from dlzoo.registry import TASKS
+from dlzoo.run import build
+from dlzoo.task import columns
+
+EXAMPLES = {
+    "image_classification": {"task": "image_classification", "data": "digits", "model": "lenet"},
+    "tabular_classification": {
+        "task": {"name": "tabular_classification", "balance": True},
+        "data": "credit",
+        "model": {"name": "mlp", "dim": 32},
+    },
+    "tabular_regression": {"task": "tabular_regression", "data": "diabetes", "model": {"name": "mlp", "dim": 32}},
+    "text_classification": {
+        "task": {"name": "text_classification", "context": 24, "vocab": 300},
+        "data": "spam",
+        "model": {"name": "gru", "dim": 32},
+    },
+    "language_modeling": {
+        "task": {"name": "language_modeling", "context": 16},
+        "data": "austen",
+        "model": {"name": "lstm", "dim": 64},
+    },
+    "forecasting": {
+        "task": {"name": "forecasting", "context": 24, "horizon": 6},
+        "data": "airline",
+        "model": {"name": "gru", "dim": 16},
+    },
+}
+"""A small dataset and a tiny model for each task."""
+BEST = {"accuracy", "macro_f1", "auroc", "top5", "r2", "coverage"}
+"""Metrics whose perfect value is 1; that of all others is 0."""
+
+
+class Case:
+    """A task that has learned, its pieces, and a tiny network."""
+
+    def __init__(self, name):
+        torch.manual_seed(0)
+        self.config = configs.from_dict(EXAMPLES[name])
+        dataset, self.task = build.build_dataset(self.config), build.build_task(self.config)
+        split = build.build_splits(dataset, self.task, self.config.split)
+        self.train, self.validation = split["train"], split["validation"]
+        self.task.fit(self.train)
+        self.pieces = self.task.pieces(self.train, "train")
+
+    def network(self):
+        torch.manual_seed(0)
+        return build.build_network(self.config, self.task)
+
+    def batch(self, indices):
+        return self.task.collate(columns([self.task.encode(self.pieces[i]) for i in indices], self.task.ragged))
+
+    def some(self, n):
+        step = len(self.pieces) // n
+        return [i * step for i in range(n)]
+
+
+@functools.cache
+def case(name):
+    return Case(name)
+
+
+@pytest.fixture(params=TASKS.names())
+def made(request):
+    if request.param not in EXAMPLES:
+        pytest.fail(f"the task '{request.param}' needs a line in EXAMPLES")
+    return case(request.param)
+
+
+def alike(a, b, rel=1e-4):
+    """The same answers, but for the last digits of numbers."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(alike(a[key], b[key], rel) for key in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(functools.partial(alike, rel=rel), a, b))
+    return a == pytest.approx(b, rel=rel, abs=1e-5) if isinstance(a, float) else a == b
+
+
+def test_one_batch_can_be_learned_by_heart(made):
+    network, batch = made.network(), made.batch(made.some(12))
+    optimizer = torch.optim.Adam(network.parameters(), 1e-2)
+    losses = []
+    for _ in range(120):
+        loss = made.task.loss(network(**batch.inputs), batch) / batch.count
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert min(losses) < 0.15 * losses[0], (losses[0], min(losses))
+
+
+@torch.no_grad()
+def test_the_loss_is_a_sum_over_count(made):
+    network = made.network().eval()
+    whole, singles = made.batch(made.some(7)), [made.batch([i]) for i in made.some(7)]
+    assert whole.count == sum(single.count for single in singles)
+    total = sum(made.task.loss(network(**single.inputs), single) for single in singles)
+    torch.testing.assert_close(made.task.loss(network(**whole.inputs), whole), total, rtol=1e-4, atol=1e-4)
+
+
+def test_uneven_micro_batches_give_the_gradient_of_the_whole(made):
+    network, places = made.network().eval(), made.some(11)
+    gradients = []
+    for parts in ([places], [places[:2], places[2:9], places[9:]]):
+        batches = [made.batch(part) for part in parts]
+        network.zero_grad()
+        for batch in batches:
+            (made.task.loss(network(**batch.inputs), batch) / sum(b.count for b in batches)).backward()
+        gradients.append([parameter.grad.clone() for parameter in network.parameters()])
+    for one, three in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, three, rtol=1e-3, atol=1e-6)
+
+
+def test_the_truth_scores_perfectly(made):
+    truth = made.task.truth(made.batch(made.some(40)))
+    for metric in made.task.metrics():
+        metric.update(truth, truth)
+        for name, value in metric.compute().items():
+            assert value == pytest.approx(1.0 if name in BEST else 0.0, abs=1e-9), name
+
+
+@torch.no_grad()
+def test_answers_alone_equal_answers_in_company(made):
+    network, places = made.network().eval(), made.some(32)
+    together = made.batch(places)
+    whole = made.task.decode(network(**together.inputs), together)
+    for i, answer in zip(places, whole, strict=True):
+        alone = made.batch([i])
+        (single,) = made.task.decode(network(**alone.inputs), alone)
+        assert alike(single, answer), (i, single, answer)
+
+
+def test_what_was_learned_goes_through_json(made):
+    again = build.build_task(made.config)
+    again.load_state_dict(json.loads(json.dumps(made.task.state_dict(), allow_nan=False)))
+    assert again.facts() == made.task.facts()
+    assert (again.inputs, again.requires) == (made.task.inputs, made.task.requires)
+    assert again.state_dict() == made.task.state_dict()
+    for i in made.some(5):
+        sample = made.pieces[i]
+        first, second = made.task.encode(sample), again.encode(sample)
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[key].nan_to_num(), second[key].nan_to_num()) for key in first)
+
+
+@torch.no_grad()
+def test_the_fast_way_to_score_equals_the_answers(made):
+    network, fast, slow = made.network().eval(), made.task.metrics(), made.task.metrics()
+    for part in (made.some(30)[:20], made.some(30)[20:]):
+        batch = made.batch(part)
+        outputs = network(**batch.inputs)
+        made.task.update(fast, outputs, batch)
+        answers, truths = made.task.decode(outputs, batch), made.task.truth(batch)
+        for metric in slow:
+            metric.update(answers, truths)
+    for one, other in zip(fast, slow, strict=True):
+        found, expected = one.compute(), other.compute()
+        assert expected.keys() <= found.keys()
+        assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-6, nan_ok=True)
+
+
+def test_many_at_once_are_encoded_like_one_by_one(made):
+    samples = [made.pieces[i] for i in made.some(9)]
+    many, singles = made.task.encode_many(samples), columns([made.task.encode(s) for s in samples], made.task.ragged)
+    assert many.keys() == singles.keys()
+    for key, value in many.items():
+        for one, other in zip(value, singles[key], strict=True):
+            torch.testing.assert_close(one, other, equal_nan=True)
+
+
+def test_a_gathered_batch_is_the_encoded_one(made):
+    places = [made.some(9)[i] for i in (3, 1, 8, 0)]
+    (batch,) = next(iter(Loader(made.task, made.pieces, 4).order([places]))) if False else (made.batch(places),)
+    if (gather := getattr(made.pieces, "gather", None)) is None:
+        pytest.skip("these pieces are encoded one by one")
+    gathered = made.task.collate(gather(places))
+    for key, value in batch.inputs.items():
+        torch.testing.assert_close(gathered.inputs[key], value, equal_nan=True)
+
+
+def test_answers_and_truths_are_json(made):
+    batch = made.batch(made.some(3))
+    with torch.no_grad():
+        answers = made.task.decode(made.network().eval()(**batch.inputs), batch)
+    for answer in (*answers, *made.task.truth(batch), *made.task.guess(batch)):
+        assert json.loads(json.dumps(answer, allow_nan=False)) == answer
+
+
+def test_the_trivial_answer_can_be_scored(made):
+    assert made.task.baseline
+    batch = made.batch(made.some(40))
+    guesses, truths = made.task.guess(batch), made.task.truth(batch)
+    assert len(guesses) == len(truths)
+    for metric in made.task.metrics():
+        metric.update(guesses, truths)
+        assert any(math.isfinite(value) for value in metric.compute().values())
+
+
+def test_the_monitor_is_a_number_that_evaluation_gives(made):
+    batch, metrics = made.batch(made.some(20)), made.task.metrics()
+    with torch.no_grad():
+        made.task.update(metrics, made.network().eval()(**batch.inputs), batch)
+    names = {"loss", *made.task.scores(1.0)} | {name for metric in metrics for name in metric.compute()}
+    assert made.task.monitor.lstrip("-") in names
+
+
+def test_changes_to_a_batch_leave_the_batch_alone(made):
+    batch = made.batch(made.some(4))
+    before = {key: value.clone() for key, value in batch.inputs.items()}
+    changed = made.task.augment(batch, torch.Generator().manual_seed(0))
+    assert changed.count == batch.count
+    assert all(torch.equal(batch.inputs[key].nan_to_num(), before[key].nan_to_num()) for key in before)
+
+
+def test_figures_are_drawn(made):
+    batch, metrics = made.batch(made.some(20)), made.task.metrics()
+    with torch.no_grad():
+        outputs = made.network().eval()(**batch.inputs)
+    made.task.update(metrics, outputs, batch)
+    for figure in made.task.plot(metrics, made.task.decode(outputs, batch), made.task.truth(batch)).values():
+        assert figure.axes and figure.axes[0].get_title() and figure.axes[0].get_xlabel()
+        figure.canvas.draw()
+
+
+def picture(folder, task, sample):
+    path = folder / "one.png"
+    Image.fromarray(sample["image"].numpy()[0]).save(path)
+    return path
+
+
+def row(folder, task, sample):
+    path = folder / "one.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["a column that nobody knows", *reversed(sample["row"])])
+        writer.writeheader()
+        writer.writerow(sample["row"])
+    return path
+
+
+def text(folder, task, sample):
+    if task.column is None:
+        path = folder / "one.txt"
+        path.write_bytes(sample["text"].encode())
+        return path
+    path = folder / "one.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([["id", task.column], ["1", sample["text"]]])
+    return path
+
+
+def series(folder, task, sample):
+    path = folder / "one.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([task.columns["time"], *task.columns["targets"]])
+        writer.writerows(zip(sample["times"], sample["series"].tolist(), strict=True))
+    return path
+
+
+FILES = {
+    "image_classification": picture,
+    "tabular_classification": row,
+    "tabular_regression": row,
+    "text_classification": text,
+    "language_modeling": text,
+    "forecasting": series,
+}
+"""How a user would keep a sample of each task in a file."""
+
+
+def test_a_file_is_read_as_the_same_sample_of_the_dataset_is(made, tmp_path):
+    sample = made.validation[0]
+    path = FILES[made.config.task.name](tmp_path, made.task, sample)
+    (read,) = made.task.read(path)
+    assert str(read["source"]).startswith(str(path))
+    ours = made.task.encode({key: value for key, value in sample.items() if key not in ("label", "value")})
+    theirs = made.task.encode(read)
+    assert ours.keys() == theirs.keys()
+    for key in ours:
+        torch.testing.assert_close(theirs[key], ours[key], equal_nan=True)
+    batch = made.task.collate(columns([theirs], made.task.ragged))
+    assert len(made.task.answer(made.network().eval(), batch)) == 1
+
+
+class Fake(Subset):
+    """Samples in memory."""
+
+    def __init__(self, samples):
+        self.samples, self.dataset = samples, None
+
+    def __len__(self):
+        return len(self.samples)
+
+    def __getitem__(self, index):
+        return self.samples[index]
+
+    def column(self, key):
+        return [sample[key] for sample in self.samples]
+
+    def source(self, index):
+        return f"fake:{index}"
+
+
+def fitted(name, samples, **arguments):
+    task = TASKS[name](**arguments)
+    task.fit(Fake(samples))
+    return task
