@@ -6,17 +6,27 @@ import json as json_
 import os
 import re
 import sys
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dlzoo import __version__
-from dlzoo.errors import ConfigError, RunError, UserError, printable
+from dlzoo.errors import DataError, RunError, UserError, printable
+from dlzoo.options import (
+    BatchSize,
+    ConfigOption,
+    Device,
+    Imports,
+    Json,
+    KindArgument,
+    RunArgument,
+    Sets,
+    bars,
+    words_and_options,
+)
+from dlzoo.terminal import Lasting, guarded
 
 if TYPE_CHECKING:
     from dlzoo.config import Config
@@ -33,8 +43,6 @@ dlzoo {__version__}: deep learning from one YAML file. Three commands to begin w
   dlzoo check      whether a config, its data and its model fit together
   dlzoo --help     all commands
 """
-MOST = 20
-"""Mistakes of one config that are printed."""
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -42,23 +50,6 @@ app = typer.Typer(
     add_completion=True,
     help="Trains, evaluates and uses deep learning models from one YAML file.",
 )
-
-ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="The YAML file of the run.", metavar="FILE")]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option("--set", "-s", help="Change one key: --set optimizer.lr=3e-4. Repeatable.", metavar="KEY=VALUE"),
-]
-Imports = Annotated[
-    list[Path] | None,
-    typer.Option("--import", help="A file of yours that registers a model, dataset or task.", metavar="FILE"),
-]
-Device = Annotated[Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Where to compute.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-RunArgument = Annotated[
-    str, typer.Argument(help="A run: folder, name, unique start of a name, or `last`.", metavar="RUN")
-]
-BatchSize = Annotated[int | None, typer.Option(min=1, help="Samples at a time.")]
-KindArgument = Literal["tasks", "models", "datasets", "configs", "optimizers", "schedules"]
 
 
 def _version(wanted: bool) -> None:
@@ -93,25 +84,26 @@ def train(
 ) -> None:
     """Train a model in a new run folder, or go on with a run."""
     imports = _extend(import_)
-    if resume is not None and folds is not None:
-        raise UserError("--folds and --resume do not go together")
     if resume is None and config is None:
         raise UserError("say what to train: --config FILE, or --resume RUN to go on with a run")
+    if resume is not None and folds is not None:
+        raise UserError("--folds and --resume do not go together")
+    if config is None and (set_ or name or device):
+        raise RunError("a run goes on with its own config: leave out --set, --name and --device, or start a new run")
     built = _config(config, set_, name, device) if config is not None else None
-    if resume is not None and built is None and (set_ or name or device):
-        raise RunError(
-            "a run goes on with its own config: leave out --set, --name and --device, or start a new run from its config.yaml"
-        )
+    from dlzoo.run import folds as many
     from dlzoo.run import train as run
 
-    shared: dict[str, Any] = {"root": runs, "imports": imports, "argv": sys.argv}
+    sys.stdout, sys.stderr = Lasting(sys.stdout), Lasting(sys.stderr)  # type: ignore[assignment]
+    shared: dict[str, Any] = {"root": runs, "imports": imports, "argv": sys.argv, "quiet": json}
+    outcome: Any
     if resume is not None:
         outcome = run.resume(resume, config=built, **shared)
-    elif folds is not None:
-        outcome = run.folds(built, folds, **shared)
-    else:
+    elif built is not None and folds is not None:
+        outcome = many.folds(built, folds, **shared)
+    elif built is not None:
         outcome = run.train(built, **shared)
-    if json:
+    if json and os.environ.get("RANK", "0") == "0":
         _print_json(outcome.to_dict())
     raise typer.Exit(outcome.code)
 
@@ -137,7 +129,7 @@ def evaluate(
 ) -> None:
     """Score a run's model, with 95 % intervals and the trivial baseline beside it."""
     imports = _extend(import_)
-    minimum, maximum = _bars("--min", min_), _bars("--max", max_)
+    minimum, maximum = bars("--min", min_), bars("--max", max_)
     from dlzoo.run.evaluate import evaluate
 
     evaluate(
@@ -175,7 +167,7 @@ def predict(
     help_: Annotated[bool, typer.Option("--help", help="Show this message; with a RUN, its own options too.")] = False,
 ) -> None:
     """Answer files with a run's model: one answer a sample, in order, with its source."""
-    words, options = _options([*([run] if run else []), *(inputs or [])], flags={"help"} if help_ else set())
+    words, options = words_and_options([*([run] if run else []), *(inputs or [])])
     if help_ or not words:
         print(context.get_help())
         if not words:
@@ -221,6 +213,7 @@ def check(
 
     report = run.check(built, data=data, step=step)
     _print_json({"config": str(config), **report}) if json else run.show(str(config), report)
+    raise typer.Exit(DataError.code if run.failed(report) else 0)
 
 
 @app.command("list")
@@ -276,40 +269,13 @@ def _extend(paths: list[Path] | None) -> list[Path]:
 
 def _config(path: Path, sets: list[str] | None, name: str | None = None, device: str | None = None) -> Config:
     """The config of a new run; its name is the file's where nothing else names it."""
+    from dlzoo import compatible
     from dlzoo.config import load
 
     config = load(path, sets or [], {k: v for k, v in {"name": name, "train.device": device}.items() if v is not None})
+    compatible.check(config)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "_", path.stem).lstrip(".")[:100]
     return config if config.name is not None else replace(config, name=stem or "run")
-
-
-def _bars(option: str, texts: list[str] | None) -> dict[str, float]:
-    bars: dict[str, float] = {}
-    for text in texts or []:
-        name, _, value = text.partition("=")
-        try:
-            bars[name] = float(value)
-        except ValueError:
-            raise UserError(f"{option} {printable(text)}: write it as {option} METRIC=NUMBER") from None
-    return bars
-
-
-def _options(words: list[str], flags: set[str]) -> tuple[list[str], dict[str, str]]:
-    """Words apart from `--key value` and `--key=value`, which are options of the run's task."""
-    plain: list[str] = []
-    options: dict[str, str] = {}
-    rest = iter(words)
-    for word in rest:
-        if not word.startswith("--") or word == "--":
-            plain.append(word)
-            continue
-        key, equals, value = word[2:].partition("=")
-        if not equals:
-            value = next(rest, "")
-            if not value and not flags:
-                raise UserError(f"--{printable(key)} needs a value")
-        options[key] = value
-    return plain, options
 
 
 def _print_options(run: str, options: dict[str, Any]) -> None:
@@ -324,51 +290,9 @@ def _print_json(value: Any) -> None:
     print(json_.dumps(value, ensure_ascii=False, allow_nan=False, indent=2))
 
 
-@contextmanager
-def _guarded() -> Iterator[None]:
-    """Words and an exit code for whatever goes wrong: a user's mistake never shows a traceback."""
-    try:
-        yield
-    except UserError as error:
-        _fail(error, _wording(error), error.code)
-    except KeyboardInterrupt as error:
-        _fail(error, "stopped by Ctrl-C", 130)
-    except BrokenPipeError:
-        with suppress(OSError, ValueError, AttributeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the last flush has somewhere to go
-        sys.exit(141)  # as a program that SIGPIPE ends
-    except MemoryError as error:
-        _fail(error, "error: out of memory; try a smaller batch_size, or accumulate", 6)
-    except Exception as error:
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{Path(where.filename).name}:{where.lineno}"
-        _fail(
-            error,
-            f"error: a bug in dlzoo: {type(error).__name__}: {printable(str(error))} ({place}). Please report it; "
-            "DLZOO_DEBUG=1 shows the traceback.",
-            1,
-        )
-
-
-def _wording(error: UserError) -> str:
-    lines = str(error).splitlines() or [type(error).__name__]
-    if isinstance(error, ConfigError) and len(lines) > 1:
-        more = [f"  ... and {len(lines) - MOST} more"] if len(lines) > MOST else []
-        return "\n".join([f"error: {len(lines)} mistakes", *(f"  {printable(line)}" for line in lines[:MOST]), *more])
-    return "error: " + "\n".join(map(printable, lines))
-
-
-def _fail(error: BaseException, message: str, code: int) -> NoReturn:
-    if os.environ.get("DLZOO_DEBUG") == "1":
-        traceback.print_exception(error)
-    with suppress(OSError, ValueError):
-        print(message, file=sys.stderr)
-    sys.exit(code)
-
-
 def main() -> None:
     """The console script `dlzoo`."""
-    with _guarded():
+    with guarded():
         code = 0
         try:
             app()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dlzoo.registry import FACTS, MODELS, Entry
+from dlzoo.config import Config
+from dlzoo.entry import Entry
+from dlzoo.errors import ConfigError
+from dlzoo.registry import FACTS, MODELS, TASKS
 
 
 def unfit(
@@ -47,10 +50,20 @@ def models_for(task: Entry) -> dict[str, str | None]:
         model.name: unfit(
             model,
             inputs=attributes.get("inputs", ("x",)),
-            facts=task.facts,
+            facts=task.facts or FACTS,  # sizes that are not in the text may be any
             accepts=attributes.get("accepts", ()),
             causal=attributes.get("causal"),
             requires=attributes.get("requires", ()),
         )
         for model in MODELS.entries()
     }
+
+
+def check(config: Config) -> None:
+    """Raises ConfigError for a model that does not fit the task, with those that do; torch is not needed for it."""
+    models = models_for(TASKS.entry(config.task.name))
+    if why := models[config.model.name]:
+        fitting = ", ".join(name for name, reason in models.items() if reason is None)
+        raise ConfigError(
+            [f"model: '{config.model.name}' does not fit {config.task.name}: it {why}. Models that fit: {fitting}."]
+        )

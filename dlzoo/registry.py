@@ -16,9 +16,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from dlzoo.entry import Entry, Registered, shown
 from dlzoo.errors import ConfigError, UserError, choose, printable
 from dlzoo.parameter import REQUIRED, Parameter
-from dlzoo.signature import Entry, read, shown
+from dlzoo.signature import entry, registered, text
 
 __all__ = [
     "DATASETS",
@@ -53,8 +54,8 @@ class Registry:
         self.kind = kind
         self.package = package
         self._built: dict[str, Callable[..., Any]] = {}
-        self._entries: dict[str, Entry] | None = None
-        self._modules: dict[Path, str] = {}
+        self._files: dict[Path, str] = {}
+        """Files to look in, and the names that Python imports them by."""
 
     def register(self, name: str) -> Callable[[Any], Any]:
         """A decorator that gives a class or function its name. Raises ConfigError where the name is taken."""
@@ -71,59 +72,69 @@ class Registry:
         return decorator
 
     def names(self) -> list[str]:
-        """Every name, sorted; no file is imported."""
-        return sorted(self._known())
+        """Every name, sorted; no file is imported. Raises ConfigError for a name that two files register."""
+        return sorted(self._unique(found for file in self._sources() for found in self._in(file)))
 
     def entry(self, name: str) -> Entry:
-        """What the text of the file says of `name`; no file is imported. Raises ConfigError for an unknown name."""
-        known = self._known()
-        if name not in known:
-            raise ConfigError([choose(name, known, self.kind)])
-        return known[name]
+        """What the text of its file says of `name`; no file is imported. Raises ConfigError for an unknown name."""
+        found = self._find(name)
+        if found is None:
+            raise ConfigError([choose(name, self.names(), self.kind)])
+        return entry(found)
 
     def entries(self) -> list[Entry]:
         """Every entry, by name."""
-        return [self._known()[name] for name in self.names()]
-
-    def __getitem__(self, name: str) -> Callable[..., Any]:
-        """The constructor itself: imports the one file that defines it."""
-        entry = self.entry(name)
-        if name not in self._built:
-            _import(entry.file, self._modules[entry.file])
-        if name not in self._built:
-            raise ConfigError([f"{entry.place}: did not register the {self.kind} '{name}' when it was imported"])
-        return self._built[name]
+        return [self.entry(name) for name in self.names()]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._known()
+        return isinstance(name, str) and self._find(name) is not None
 
-    def load(self, path: Path, module: str | None = None) -> list[Entry]:
-        """Add what the file `path` registers here. Raises ConfigError where it cannot be read or a name is taken."""
+    def __getitem__(self, name: str) -> Callable[..., Any]:
+        """The constructor itself: imports the one file that defines it. Raises ConfigError for an unknown name."""
+        if name not in self._built:
+            found = self.entry(name)
+            _import(found.file, self._sources()[found.file])
+            if name not in self._built:
+                raise ConfigError([f"{found.place}: did not register the {self.kind} '{name}' when it was imported"])
+        return self._built[name]
+
+    def load(self, path: Path, module: str | None = None) -> list[Registered]:
+        """Look in the file `path` too, from now on. Raises ConfigError where it cannot be read or a name is taken."""
         file = path.resolve()
-        known = self._known()
-        found = [entry for entry in read(file) if entry.kind == self.kind]
-        for entry in found:
-            self._add(known, entry)
-            self._modules[file] = module or f"{IMPORTED}{file.stem}_{zlib.crc32(str(file).encode()):08x}"
+        found = self._in(file)
+        if found:
+            self._unique([*(other for known in self._sources() if known != file for other in self._in(known)), *found])
+            self._sources().setdefault(file, module or f"{IMPORTED}{file.stem}_{zlib.crc32(str(file).encode()):08x}")
         return found
 
-    def _known(self) -> dict[str, Entry]:
-        if self._entries is None:
-            self._entries = {}
-            for folder in _folders(self.package):
-                for file in sorted(folder.glob("*.py")):
-                    self.load(file, f"{self.package}.{file.stem}")
-        for name, build in list(self._built.items()):
-            if name not in self._entries:  # a class in a script or a test, decorated by whoever runs it
-                self.load(Path(str(sys.modules[build.__module__].__file__)), build.__module__)
-        return self._entries
+    def _sources(self) -> dict[Path, str]:
+        if not self._files:
+            self._files = {
+                file.resolve(): f"{self.package}.{file.stem}"
+                for folder in _folders(self.package)
+                for file in sorted(folder.glob("*.py"))
+            }
+        for build in self._built.values():  # a class in a script or a test, decorated by whoever runs it
+            file = getattr(sys.modules.get(build.__module__), "__file__", None)
+            if file and (path := Path(file).resolve()) not in self._files:
+                self._files[path] = build.__module__
+        return self._files
 
-    def _add(self, known: dict[str, Entry], entry: Entry) -> None:
-        taken = known.setdefault(entry.name, entry)
-        if (taken.file, taken.line) != (entry.file, entry.line):
-            raise ConfigError(
-                [f"{self.kind} '{entry.name}' is registered twice: in {taken.place} and in {entry.place}"]
-            )
+    def _in(self, file: Path) -> list[Registered]:
+        return [found for found in registered(file) if found.kind == self.kind]
+
+    def _find(self, name: str) -> Registered | None:
+        """Where `name` is registered; only files that have it in their text are parsed."""
+        files = [file for file in self._sources() if f'"{name}"' in text(file) or f"'{name}'" in text(file)]
+        return self._unique(found for file in files for found in self._in(file)).get(name)
+
+    def _unique(self, found: Iterable[Registered]) -> dict[str, Registered]:
+        known: dict[str, Registered] = {}
+        for new in found:
+            old = known.setdefault(new.name, new)
+            if old != new:
+                raise ConfigError([f"{self.kind} '{new.name}' is registered twice: in {old.place} and in {new.place}"])
+        return known
 
 
 MODELS = Registry("model", "dlzoo.models")
@@ -132,13 +143,13 @@ TASKS = Registry("task", "dlzoo.tasks")
 REGISTRIES = {registry.kind: registry for registry in (MODELS, DATASETS, TASKS)}
 
 
-def load(paths: Iterable[Path]) -> list[Entry]:
+def load(paths: Iterable[Path]) -> list[Registered]:
     """Add what the user's own files register (`--import`). Raises ConfigError for a file that adds nothing."""
-    found: list[Entry] = []
+    found: list[Registered] = []
     for path in paths:
         if not path.is_file():
             raise ConfigError([f"--import {printable(str(path))}: no such file"])
-        here = [entry for registry in REGISTRIES.values() for entry in registry.load(path)]
+        here = [found for registry in REGISTRIES.values() for found in registry.load(path)]
         if not here:
             raise ConfigError(
                 [f'--import {shown(path)}: registers nothing; put @MODELS.register("name") above a class in it']

@@ -113,6 +113,8 @@ class Reader:
 
     def __init__(self, problems: list[Problem]):
         self.problems = problems
+        self.refused = {place for place, _ in problems}
+        """Places of values that could not even be read, which need no second word."""
         self.takes: dict[str, set[str]] = {"train": _names(fields(Train)), "evaluate": _names(fields(Evaluate))}
         """Keys of each section, as far as they are known: where a stray key belongs."""
 
@@ -173,6 +175,8 @@ class Reader:
 
     def problem(self, place: Place, path: str, message: str) -> None:
         """Note a mistake, with the path of its key unless the place says that already."""
+        if place in self.refused:
+            return
         self.problems.append(
             (place, message if not path or place.text.endswith(path) else f"{printable(path)}: {message}")
         )

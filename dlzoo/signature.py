@@ -6,13 +6,13 @@ import ast
 import re
 import types
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args
 
 from dlzoo import choices
 from dlzoo.config import Component
+from dlzoo.entry import PACKAGE, Entry, Registered, shown
 from dlzoo.errors import ConfigError
 from dlzoo.features import Kind
 from dlzoo.parameter import REQUIRED, Parameter, arguments, choices_of
@@ -20,65 +20,32 @@ from dlzoo.parameter import REQUIRED, Parameter, arguments, choices_of
 REGISTERS = re.compile(r"^\s*@[A-Z]+\.register\(", re.MULTILINE)
 """A cheap look, so that only files that register something are parsed."""
 SIMPLE = {"int": int, "float": float, "bool": bool, "str": str, "list": list, "tuple": tuple, "dict": dict}
-PACKAGE = Path(__file__).parent
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What can be known of a registered constructor without running its file."""
-
-    kind: str
-    name: str
-    file: Path
-    line: int
-    class_name: str
-    doc: str
-    """First line of the class's docstring: its shapes."""
-    paper: str
-    """First line of the file's docstring: name and paper."""
-    parameters: tuple[Parameter, ...]
-    attributes: dict[str, Any] = field(default_factory=dict)
-    """Class attributes with literal values, inherited ones too: needs, accepts, causal, gives ..."""
-    forward: tuple[str, ...] = ()
-    """Parameters of `forward`; empty where there is none."""
-    facts: tuple[str, ...] = ()
-    """Keys that `facts` can return, as far as they stand in its text."""
-    kinds: tuple[str, ...] = ()
-    """Kinds of features that the class can promise, as far as they stand in its text; empty where that is unknown."""
-    causal: bool | None = None
-    """Whether the features never, or always, see the future; None where an argument decides."""
-
-    def parameter(self, name: str) -> Parameter | None:
-        """The parameter of that name, if there is one."""
-        return next((parameter for parameter in self.parameters if parameter.name == name), None)
-
-    @property
-    def place(self) -> str:
-        """Where a reader finds it: file:line."""
-        return f"{shown(self.file)}:{self.line}"
-
-
-def shown(file: Path) -> str:
-    """`file` as one would type it: from the package's parent for our own files, from here for those below."""
-    for root in (PACKAGE.parent, Path.cwd()):
-        if file.is_relative_to(root):
-            return str(file.relative_to(root))
-    return str(file)
 
 
 @cache
-def read(file: Path) -> tuple[Entry, ...]:
-    """Everything that `file` registers, in order. Raises ConfigError with file:line where its text cannot be read."""
+def text(file: Path) -> str:
+    """What stands in `file`. Raises ConfigError where it cannot be read."""
     try:
-        text = file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([f"{shown(file)}: cannot be read: {getattr(error, 'strerror', None) or error}"]) from None
-    return tuple(_Source(file, text).entries()) if REGISTERS.search(text) else ()
+
+
+@cache
+def registered(file: Path) -> tuple[Registered, ...]:
+    """What `file` registers, in order. Raises ConfigError with file:line where its text is not Python."""
+    return tuple(_source(file).registered()) if REGISTERS.search(text(file)) else ()
+
+
+@cache
+def entry(found: Registered) -> Entry:
+    """All that the text of its file says of something that is registered there."""
+    return _source(found.file).entry(found)
 
 
 @cache
 def _source(file: Path) -> _Source:
-    return _Source(file, file.read_text(encoding="utf-8"))
+    return _Source(file, text(file))
 
 
 class _Source:
@@ -101,55 +68,47 @@ class _Source:
     def fail(self, node: ast.AST, message: str) -> NoReturn:
         raise ConfigError([f"{shown(self.file)}:{getattr(node, 'lineno', 1)}: {message}"])
 
-    def entries(self) -> Iterator[Entry]:
-        paper = (ast.get_docstring(self.tree) or "").partition("\n")[0]
+    def registered(self) -> Iterator[Registered]:
+        """Each `@KINDS.register("name")` above a class or a function."""
         for node in self.tree.body:
-            if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
-                for kind, name in self.names(node):
-                    yield self.entry(kind, name, node, paper)
+            for call in node.decorator_list if isinstance(node, (ast.ClassDef, ast.FunctionDef)) else ():
+                match call:
+                    case ast.Call(func=ast.Attribute(value=ast.Name(id=variable), attr="register"), args=[name]):
+                        if not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
+                            self.fail(call, "the name in register(...) must be a plain string")
+                        kind = variable.removesuffix("S").lower()
+                        yield Registered(kind, name.value, self.file, node.lineno)
 
-    def names(self, node: ast.ClassDef | ast.FunctionDef) -> Iterator[tuple[str, str]]:
-        """(kind, name) of each `@KINDS.register("name")` above `node`."""
-        for call in node.decorator_list:
-            match call:
-                case ast.Call(func=ast.Attribute(value=ast.Name(id=variable), attr="register"), args=[name]):
-                    if not (isinstance(name, ast.Constant) and isinstance(name.value, str)):
-                        self.fail(
-                            call,
-                            "the name in register(...) must be a plain string",
-                        )
-                    yield variable.removesuffix("S").lower(), name.value
-
-    def entry(self, kind: str, name: str, node: ast.ClassDef | ast.FunctionDef, paper: str) -> Entry:
+    def entry(self, found: Registered) -> Entry:
+        paper = (ast.get_docstring(self.tree) or "").partition("\n")[0]
+        node = next(node for node in self.tree.body if getattr(node, "lineno", 0) == found.line)
+        assert isinstance(node, (ast.ClassDef, ast.FunctionDef))
         doc = (ast.get_docstring(node) or "").partition("\n")[0]
+        shared: dict[str, Any] = {**vars(found), "class_name": node.name, "doc": doc, "paper": paper}
         if isinstance(node, ast.FunctionDef):
             parameters = self.parameters(node, arguments(ast.get_docstring(node)), method=False)
-            return Entry(kind, name, self.file, node.lineno, node.name, doc, paper, parameters)
+            return Entry(**shared, parameters=parameters)
         family = list(self.family(node))
         docs: dict[str, str] = {}
         attributes: dict[str, Any] = {}
         for source, cls in reversed(family):
             docs |= arguments(ast.get_docstring(cls))
             attributes |= source.attributes(cls)
+            for method in cls.body:  # a property that decides by the arguments
+                if isinstance(method, ast.FunctionDef):
+                    attributes.pop(method.name, None)
         source, init = next(self.methods(family, "__init__"), (self, None))
-        _, forward = next(self.methods(family, "forward"), (self, None))
-        giver, facts = next(self.methods(family, "facts"), (self, None))
         parameters = source.parameters(init, docs, method=True) if init else ()
-        return Entry(
-            kind=kind,
-            name=name,
-            file=self.file,
-            line=node.lineno,
-            class_name=node.name,
-            doc=doc,
-            paper=paper,
-            parameters=parameters,
-            attributes=attributes,
-            forward=tuple(arg.arg for arg in _arguments(forward)[1:]) if forward else (),
-            facts=tuple(giver.facts(facts)) if facts else (),
-            kinds=tuple(sorted({kind for _, cls in family for kind in _kinds(cls, parameters)})),
-            causal=_causal([cls for _, cls in family]),
-        )
+        shared |= {"parameters": parameters, "attributes": attributes}
+        if found.kind == "task":
+            giver, facts = next(self.methods(family, "facts"), (self, None))
+            shared["facts"] = tuple(giver.facts(facts)) if facts else ()
+        elif found.kind == "model":
+            _, forward = next(self.methods(family, "forward"), (self, None))
+            shared["forward"] = tuple(arg.arg for arg in _arguments(forward)[1:]) if forward else ()
+            shared["kinds"] = tuple(sorted({kind for _, cls in family for kind in _kinds(cls, parameters)}))
+            shared["causal"] = _causal([cls for _, cls in family])
+        return Entry(**shared)
 
     def family(self, cls: ast.ClassDef) -> Iterator[tuple[_Source, ast.ClassDef]]:
         """`cls` and its base classes, nearest first, as far as they stand in this file or in another of dlzoo's."""
@@ -170,11 +129,13 @@ class _Source:
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dlzoo."):
                 if any((alias.asname or alias.name) == name for alias in node.names):
                     path = PACKAGE.parent.joinpath(*str(node.module).split("."))
-                    return next((file for file in (path / f"{name}.py", path.with_suffix(".py")) if file.exists()), None)
+                    return next(
+                        (file for file in (path / f"{name}.py", path.with_suffix(".py")) if file.exists()), None
+                    )
         return None
 
     def facts(self, node: ast.FunctionDef) -> Iterator[str]:
-        """Keys that a function can return: those in its text, and in that of a function of another file that it calls."""
+        """Keys that a function can return: those in its text, and in that of another file's function that it calls."""
         yield from _keys(node)
         for call in ast.walk(node):
             match call:
@@ -300,7 +261,7 @@ def _kinds(cls: ast.ClassDef, parameters: tuple[Parameter, ...]) -> Iterator[str
 
 
 def _causal(classes: list[ast.ClassDef]) -> bool | None:
-    """What the `causal` of every `Features(...)` says: False where it is left out, None where it is not a plain value."""
+    """What the `causal` of every `Features(...)` says: False where it is left out, None where it is not plain."""
     found: set[bool | None] = set()
     for cls in classes:
         for call in ast.walk(cls):

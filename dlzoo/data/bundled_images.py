@@ -22,9 +22,6 @@ class FashionMnistSmall(Idx):
     def __init__(self) -> None:
         super().__init__(str(BUNDLED / "fashion_mnist_small"), CLOTHES)
 
-    def source(self, index: int) -> str:
-        return super().source(index).removeprefix(f"{BUNDLED}/")
-
 
 @DATASETS.register("digits")
 class Digits(Dataset):

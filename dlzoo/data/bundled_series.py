@@ -9,19 +9,17 @@ from dlzoo.registry import DATASETS
 class Airline(Series):
     """Passengers of airlines, in thousands, 144 months from 1949 (Box and Jenkins): `series`, `times`, `name`."""
 
+    gives = ("series", "times", "name")  # type: ignore[assignment]
+
     def __init__(self) -> None:
         super().__init__(str(BUNDLED / "airline.csv"), time="month", targets=["passengers"])
-
-    def source(self, index: int) -> str:
-        return super().source(index).removeprefix(f"{BUNDLED}/")
 
 
 @DATASETS.register("sunspots")
 class Sunspots(Series):
     """The yearly mean number of sunspots, 1700 to 2008, 309 years: `series`, `times`, `name`."""
 
+    gives = ("series", "times", "name")  # type: ignore[assignment]
+
     def __init__(self) -> None:
         super().__init__(str(BUNDLED / "sunspots.csv"), time="year", targets=["sunspots"])
-
-    def source(self, index: int) -> str:
-        return super().source(index).removeprefix(f"{BUNDLED}/")

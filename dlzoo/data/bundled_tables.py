@@ -15,14 +15,13 @@ from dlzoo.registry import DATASETS
 class Credit(Table):
     """4,454 loans, 13 columns of numbers and categories with missing values (R's modeldata); `label` is good or bad."""
 
+    gives = ("row", "label")  # type: ignore[assignment]
+
     def __init__(self) -> None:
         super().__init__(str(BUNDLED / "credit_data.csv"), target="Status")
 
     def arguments(self) -> dict[str, Any]:
         return {}
-
-    def source(self, index: int) -> str:
-        return super().source(index).removeprefix(f"{BUNDLED}/")
 
 
 class _Sklearn(Frame):
@@ -46,7 +45,8 @@ class _Sklearn(Frame):
         )
 
     def source(self, index: int) -> str:
-        return f"{type(self).__name__.lower()}:{index + 1}"
+        """The place in scikit-learn's arrays, from 0."""
+        return f"{type(self).__name__.lower()}:{index}"
 
     def fingerprint(self) -> str:
         return hashlib.sha256(self.columns.hashes().tobytes()).hexdigest()
@@ -65,7 +65,7 @@ class BreastCancer(_Sklearn):
         return load_breast_cancer()
 
     def source(self, index: int) -> str:
-        return f"breast_cancer:{index + 1}"
+        return f"breast_cancer:{index}"
 
 
 @DATASETS.register("wine")

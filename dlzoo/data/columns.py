@@ -126,7 +126,7 @@ class _Seen:
         self.missing += empty
         self.numbers += len(cells) - len(bad) - empty
         self.wrong += [(lines[i], cells[i]) for i in bad[: 5 - len(self.wrong)]]
-        self.commas += sum(DECIMAL_COMMA.fullmatch(cells[i].strip()) is not None for i in bad)
+        self.commas += sum("," in cells[i] and DECIMAL_COMMA.fullmatch(cells[i].strip()) is not None for i in bad)
         self.zeros = self.zeros or LEADING_ZERO.search("\n".join(cells)) is not None
         steps = array - np.arange(before, before + len(array))
         self.counting = self.counting and bool(np.isin(steps, (0, 1)).all()) and bool((steps == steps[:1]).all())
@@ -179,6 +179,8 @@ def infer(source: Source, declared: dict[str, str], style: Format) -> tuple[dict
             columns = list(zip(*rows.cells, strict=True))
             for name in open_columns if columns else ():
                 seen[name].look(columns[source.index(name)], rows.lines, style)
+        if not any(column.numbers + column.texts + column.missing for column in seen.values()):
+            raise DataError(f"{source.name}: there are no rows below the header.")
     notes = []
     for name in open_columns:
         types[name], note = seen[name].kind(source.name, name, name in source.unnamed, style)

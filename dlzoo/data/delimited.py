@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from dlzoo.data.location import existing
+from dlzoo.data.location import existing, shown
 from dlzoo.errors import DataError, did_you_mean, printable
 
 SEPARATORS = (",", ";", "\t", "|")
@@ -52,7 +52,7 @@ class Delimited:
         quotes: bool = True,
     ):
         self.path = existing(path, folder=False)
-        self.name = printable(str(path))
+        self.name = shown(path)
         self.header = header
         self.encoding = self._encoding(encoding)
         self.quotes = quotes
@@ -222,9 +222,9 @@ def undecodable(path: Path, name: str, encoding: str, error: UnicodeDecodeError)
                 place, offset = f":{number + 1}", offset + found.start
                 break
             offset += len(line)
-    shown = "UTF-8" if encoding == "utf-8-sig" else encoding
+    kind = "UTF-8" if known(encoding).startswith("utf-8") else encoding
     return DataError(
-        f"{name}{place}: byte {offset:,} is no {shown} text ({error.reason}). Save it as UTF-8, or set `encoding`."
+        f"{name}{place}: byte {offset:,} is no {kind} text ({error.reason}). Save it as UTF-8, or set `encoding`."
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from dlzoo.data.dataset import Dataset, Sample
-from dlzoo.data.location import existing, fingerprint
+from dlzoo.data.location import existing, fingerprint, shown
 from dlzoo.errors import DataError, printable
 from dlzoo.registry import DATASETS
 
@@ -90,7 +90,7 @@ class Idx(Dataset):
         """File and place in it, from 0, as IDX counts."""
         for split, labels in self._labels.items():
             if index < len(labels):
-                return f"{self._files[split][0]}:{index}"
+                return f"{shown(self._files[split][0])}:{index}"
             index -= len(labels)
         raise IndexError(index)
 
@@ -123,7 +123,7 @@ def _either(folder: Path, name: str, kind: str) -> Path | None:
 
 def read_idx(file: Path, dimensions: int) -> np.ndarray:
     """The bytes of an IDX file of unsigned bytes, in its shape. Never unpacks more than the header promises."""
-    name = printable(str(file))
+    name = shown(file)
     try:
         with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
             head = stream.read(4 + 4 * dimensions)

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from dlzoo.data.delimited import CHUNK, Rows, known, missing_column, undecodable
-from dlzoo.data.location import existing
+from dlzoo.data.location import existing, shown
 from dlzoo.errors import DataError, printable
 
 
 class JsonLines:
-    """One JSON object a line. Columns are the keys of the first; a key that a row lacks is an empty cell, as null is."""
+    """One JSON object a line. Columns: the keys of the first; a key that a row lacks is an empty cell, as is null."""
 
     def __init__(self, path: str | Path, encoding: str = "utf-8"):
         self.path = existing(path, folder=False)
-        self.name = printable(str(path))
+        self.name = shown(path)
         self.encoding = "utf-8-sig" if known(encoding) == "utf-8" else known(encoding)
         self.types: dict[str, str] = {}
         self.unnamed: set[str] = set()

@@ -44,6 +44,11 @@ def _similar(path: Path) -> str:
     return f" Did you mean '{printable(str(parent / close[0]))}'?" if close else ""
 
 
+def shown(path: str | Path) -> str:
+    """A path as messages and sources print it: as the user wrote it, but for the bundled files."""
+    return printable(Path(path).relative_to(BUNDLED).as_posix() if Path(path).is_relative_to(BUNDLED) else str(path))
+
+
 def fingerprint(files: Iterable[Path], root: Path | None = None, extra: str = "") -> str:
     """SHA-256 (hex) over the names of files below `root` and their bytes; beyond 1 GiB, over names, sizes and times."""
     stats = [(file, file.stat()) for file in sorted(files)]

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from dlzoo.data.delimited import CHUNK, Rows, missing_column
-from dlzoo.data.location import existing
-from dlzoo.errors import DataError, printable
+from dlzoo.data.location import existing, shown
+from dlzoo.errors import DataError
 
 
 class Parquet:
@@ -19,7 +19,7 @@ class Parquet:
         except ImportError:
             raise DataError(f"{path}: Parquet needs pyarrow. Install it: pip install 'dlzoo[parquet]'.") from None
         self.path = existing(path, folder=False)
-        self.name = printable(str(path))
+        self.name = shown(path)
         try:
             with pq.ParquetFile(self.path) as file:
                 schema = file.schema_arrow

@@ -21,8 +21,8 @@ def divide(dataset: Dataset, split: Split, labels: list[Any] | None = None) -> d
 
     labels: the class of every sample, where the task has classes: each must be in train, and there must be two;
     without them the dataset's own are checked, unless they may be numbers. The splits are a function of the data and
-    of `split`. Raises DataError for a split that would be empty and for a class that is not in train, ConfigError for what cannot be
-    done with this dataset.
+    of `split`. Raises DataError for a split that would be empty and for a class that is not in train, ConfigError for
+    what cannot be done with this dataset.
     """
     given = {name: list(indices) for name, indices in dataset.splits().items()}
     if not given.get("train"):
@@ -130,9 +130,7 @@ def _units(dataset: Dataset, split: Split, train: list[int], how: str) -> list[U
         parcels[keys[i]].append(i)
     repeated = sum(len(unit) - 1 for unit in parcels.values())
     if repeated and contents is not None:
-        dataset.notes.append(
-            f"{repeated:,} of {len(train):,} samples repeat an earlier one; equal ones stay in one split"
-        )
+        _note(dataset, f"{repeated:,} of {len(train):,} samples repeat an earlier one; equal ones stay in one split")
     return [parcels[key] for key in sorted(parcels)]
 
 

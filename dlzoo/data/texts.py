@@ -9,7 +9,7 @@ from typing import Any, Literal
 from dlzoo.data.dataset import Dataset, Sample
 from dlzoo.data.delimited import known, undecodable
 from dlzoo.data.folders import SPLITS, find, split_files
-from dlzoo.data.location import existing, fingerprint, first_few
+from dlzoo.data.location import existing, fingerprint, first_few, shown
 from dlzoo.data.rows import SUFFIXES, Source, open_rows
 from dlzoo.errors import DataError, did_you_mean, printable
 from dlzoo.registry import DATASETS
@@ -22,7 +22,7 @@ class Texts(Dataset):
     """Texts: `text`, and `label` where there are class folders or a label column.
 
     Args:
-        path: a CSV, TSV, JSON-lines, Parquet or .txt file; or a folder of CLASS/FILE.txt, FILE.txt or train.csv, test.csv
+        path: a CSV, TSV, JSON-lines, Parquet or .txt file; or a folder of CLASS/FILE.txt, FILE.txt or train.csv
         text: the column of texts: a name, or a number from 1 where there is no header; null is `text`, or the first
         label: the column with the class, likewise; null is `label`, or the second, if there is one
         unit: what one text is in a .txt file: a line, or the whole document
@@ -116,7 +116,7 @@ class Texts(Dataset):
             if bad:
                 raise DataError(str(bad[0]) + (f"\n{len(bad):,} rows are bad." if len(bad) > 1 else ""))
             if len(texts) == start:
-                name = self._tables[split].name if self._tables else printable(str(self._plain[split]))
+                name = self._tables[split].name if self._tables else shown(self._plain[split])
                 raise DataError(f"{name}: there are no texts in this file.")
             splits[split] = list(range(start, len(texts)))
         empty = [source for source, text in zip(sources, texts, strict=True) if not text.strip()]
@@ -152,7 +152,7 @@ class Texts(Dataset):
         return [row[places[s]] for s, source in self._tables.items() for rows in source.chunks() for row in rows.cells]
 
     def source(self, index: int) -> str:
-        return printable(str(self._documents[index])) if self._documents else self._loaded[2][index]
+        return shown(self._documents[index]) if self._documents else self._loaded[2][index]
 
     def splits(self) -> dict[str, list[int]]:
         return self._given if self._documents else self._loaded[3]
@@ -197,7 +197,7 @@ def read_texts(path: Path, text: str | None = None, encoding: str = "utf-8") -> 
         source = open_rows(path, header=header, encoding=encoding)
         yield from _cells(source, _column(source, text, 1, header), None)
     elif text is None:
-        yield {"text": _whole(path, encoding), "source": printable(str(path))}
+        yield {"text": _whole(path, encoding), "source": shown(path)}
     else:
         yield from _lines(path, encoding)
 
@@ -251,7 +251,7 @@ def _sample(file: str, line: int, text: str, label: str | None) -> Sample | Data
 
 def _lines(file: Path, encoding: str) -> Iterator[Sample | DataError]:
     """The lines of a file that are not blank."""
-    name = printable(str(file))
+    name = shown(file)
     try:
         with existing(file, folder=False).open(encoding=_codec(encoding)) as stream:
             for number, line in enumerate(stream, 1):
@@ -264,7 +264,7 @@ def _lines(file: Path, encoding: str) -> Iterator[Sample | DataError]:
 
 
 def _whole(file: Path, encoding: str) -> str:
-    name = printable(str(file))
+    name = shown(file)
     try:
         text = existing(file, folder=False).read_text(encoding=_codec(encoding))
     except UnicodeDecodeError as error:

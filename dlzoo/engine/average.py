@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights (Polyak and Juditsky, 1992), which is then what is evaluated and kept."""
+"""An exponential moving average of the weights (Polyak and Juditsky, 1992): what is then evaluated and kept."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 class Average:
     """average ← average + (1 - d) (weights - average) after each update; d = min(decay, (1 + step) / (10 + step)).
 
-    The second term forgets the initial weights sooner in a short run. Buffers (running statistics) are not averaged: the
-    model's own stand beside the averaged weights.
+    The second term forgets the initial weights sooner in a short run. Buffers (running statistics) are not averaged:
+    the model's own stand beside the averaged weights.
     """
 
     def __init__(self, model: nn.Module, decay: float):

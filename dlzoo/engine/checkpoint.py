@@ -1,4 +1,4 @@
-"""Everything that a run needs to go on as if it had never stopped: a folder of safetensors and JSON, hashed, never half written.
+"""Everything that a run needs to go on as if it had never stopped: a folder of safetensors and JSON, hashed and whole.
 
 What is not here is a function of the step: order, augmentation, dropout, learning rate (but for a Plateau's drops).
 """
@@ -64,7 +64,7 @@ def load(path: Path) -> State:
 
 
 def newest(folder: Path) -> tuple[State | None, list[str]]:
-    """The newest checkpoint of a run that is whole, and what was wrong with newer ones; None where there is none at all.
+    """The newest checkpoint of a run that is whole, and what was wrong with newer ones; None where there is none.
 
     Raises RunError where there are some and all are damaged.
     """
@@ -76,8 +76,9 @@ def newest(folder: Path) -> tuple[State | None, list[str]]:
             problems.append(str(error))
     if problems:
         listed = "\n".join(f"  {problem}" for problem in problems[:4])
+        where = printable(str(folder))
         raise RunError(
-            f"every checkpoint in {printable(str(folder))} is damaged:\n{listed}\n  train --config starts anew in a new folder"
+            f"every checkpoint in {where} is damaged:\n{listed}\n  train --config starts anew, in a new folder"
         )
     return None, []
 

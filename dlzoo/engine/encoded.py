@@ -1,4 +1,4 @@
-"""Pieces encoded: once, where encoding draws nothing, so that a batch is one gather; afresh in every epoch, where it does."""
+"""Pieces encoded: once, where encoding draws nothing, so that a batch is one gather; where it draws, in every epoch."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ class _Ragged:
 
 
 def pack(found: Columns) -> dict[str, Any]:
-    """Columns with each list of tensors as (flat, lengths): a worker process sends few large tensors, not many small ones."""
+    """Columns with each list of tensors as (flat, lengths): a worker sends few large tensors, not many small ones."""
     lists = {k: (torch.cat(v), torch.tensor([len(t) for t in v])) for k, v in found.items() if isinstance(v, list)}
     return found | lists
 

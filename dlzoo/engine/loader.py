@@ -1,4 +1,4 @@
-"""Batches in an order that depends on the seed and the step, and on nothing else: not on workers, prefetching or a resume."""
+"""Batches in an order that depends on the seed and the step alone: not on workers, prefetching or a resume."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Loader:
         return len(self.order.window(step))
 
     def windows(self, start: int, stop: int) -> Iterator[list[Batch]]:
-        """The micro-batches of this process for each update from `start` to `stop`; those without a term to score are left out."""
+        """The micro-batches of this process for each update from `start` to `stop`; none without a term."""
         fresh = self.workers and isinstance(self.source, encoded.Fresh)
         found = _in_workers(self.source, self._jobs(start, stop), self.workers) if fresh else self._here(start, stop)
         for step in range(start, stop):
@@ -118,7 +118,7 @@ class Scored:
 
 
 class _Remote(torch.utils.data.Dataset[Any]):
-    """What a worker process does: gathers the columns of a job; a user's mistake comes back as a value, not as a traceback."""
+    """What a worker does: gathers the columns of a job; a user's mistake comes back as a value, not as a traceback."""
 
     def __init__(self, source: encoded.Source):
         self.source = source
@@ -167,7 +167,7 @@ def _lost(error: RuntimeError, workers: int) -> Exception:
 
 
 def _die_with_parent(worker: int) -> None:
-    """On Linux the kernel ends a worker whose parent is gone, even one stuck in a read; and only the parent hears Ctrl-C."""
+    """On Linux the kernel ends a worker whose parent is gone, even one stuck in a read; Ctrl-C is for the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

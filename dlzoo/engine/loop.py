@@ -1,4 +1,4 @@
-"""Train and evaluate: loops that know no task and no model by name. Between two updates the caller's own `for` loop decides."""
+"""Train and evaluate: loops that know no task and no model by name."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def train(
     clip: float | None = None,
     average: Average | None = None,
 ) -> Iterator[Row]:
-    """Update number `start` to `steps`, one row each; what happens between two of them is the caller's plain `for` loop.
+    """Update number `start` to `steps`, one row each; between two of them the caller's plain `for` loop decides.
 
     lr: the learning rate of an update, by its number from 0; called just before it.
     Raises Diverged before an update with a loss or gradient that is not finite, with the weights as they were.
@@ -111,11 +111,12 @@ def _diverged(error: NotFinite, step: int, lr: float, loader: Loader, batches: l
     indices = [index for batch in batches for index in batch.indices]
     sources = ", ".join(printable(loader.pieces.source(index)) for index in indices[:5])
     more = f" and {len(indices) - 5} more" if len(indices) > 5 else ""
+    when = f"step {step + 1} (epoch {loader.epoch(step) + 1})"
     return Diverged(
-        f"{what} at step {step + 1} (epoch {loader.epoch(step) + 1}); stopped before the update, the weights are as they were.\n"
+        f"{what} at {when}; stopped before the update, the weights are as they were.\n"
         f"  samples of the batch: {sources}{more}\n"
         f"  learning rate {lr:.4g}, largest input {largest:.4g}\n"
-        "  try a lower optimizer.lr, some schedule.warmup or train.clip; look at those samples if the inputs are not in range"
+        "  try a lower optimizer.lr, some schedule.warmup or train.clip; or look at those samples"
     )
 
 
@@ -156,8 +157,8 @@ def evaluate(
 ) -> Scores:
     """Score every sample of `batches` once (over all processes); memory does not grow with their number.
 
-    detail: intervals and the trivial baseline as well. keep: answers and truths to keep for figures. The mode that the model
-    was in, training or not, is what it is in afterwards.
+    detail: intervals and the trivial baseline as well. keep: answers and truths to keep for figures. The mode that the
+    model was in, training or not, is what it is in afterwards.
     """
     was_training = model.training
     model.eval()

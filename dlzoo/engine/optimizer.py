@@ -25,7 +25,7 @@ FUSED = {"sgd", "adam", "adamw", "adagrad"}
 
 
 def fused(config: Optimizer, device: torch.device) -> bool:
-    """What `fused: null` means on this device: yes wherever torch has it. It changes the last bits, so it is written down."""
+    """What `fused: null` means on this device: yes wherever torch has it. It changes the last bits."""
     chosen = getattr(config, "fused", None)
     if chosen is not None:
         return bool(chosen)
@@ -33,8 +33,9 @@ def fused(config: Optimizer, device: torch.device) -> bool:
 
 
 def build(config: Optimizer, model: nn.Module, device: torch.device) -> torch.optim.Optimizer:
-    """The optimizer that `config` names over the weights of `model` that are trained; biases and the weights of norms (all that
-    have fewer than two dimensions) do not decay.
+    """The optimizer that `config` names, over the weights of `model` that are trained.
+
+    Biases and the weights of norms (all that have fewer than two dimensions) do not decay.
     """
     arguments = {key: value for key, value in asdict(config).items() if key not in ("name", "weight_decay", "fused")}
     if config.name in FUSED and fused(config, device):

@@ -1,4 +1,4 @@
-"""The order of training as a function of (seed, epoch): which pieces stand in which window, and in which micro-batch."""
+"""The order of training as a function of (seed, epoch): which pieces stand in which window and micro-batch."""
 
 import torch
 from torch import Tensor
@@ -12,8 +12,8 @@ BUCKET = 64
 class Order:
     """The windows (pieces of one update) of every epoch, all of `batch_size` but the last.
 
-    A last window of one piece joins the one before: alone it would have no batch statistics. With `lengths` (N,), pieces of
-    similar length share a window, and the windows of an epoch are in random order.
+    A last window of one piece joins the one before: alone it would have no batch statistics. With `lengths` (N,),
+    pieces of similar length share a window, and the windows of an epoch are in random order.
     """
 
     def __init__(self, count: int, batch_size: int, seed: int, lengths: Tensor | None = None):
@@ -40,14 +40,17 @@ class Order:
         rng = torch.Generator().manual_seed(key(self.seed, "order", epoch))
         order = torch.randperm(self.count, generator=rng)
         if self.lengths is None:
-            return list(order.split(self.sizes))
-        near = [part[torch.argsort(self.lengths[part], stable=True)] for part in order.split(BUCKET * self.batch_size)]
-        windows = torch.cat(near).split(self.sizes)
+            return list(torch.split(order, self.sizes))
+        near = [
+            part[torch.argsort(self.lengths[part], stable=True)]
+            for part in torch.split(order, BUCKET * self.batch_size)
+        ]
+        windows = torch.split(torch.cat(near), self.sizes)
         return [windows[i] for i in torch.randperm(len(windows), generator=rng).tolist()]
 
 
 def micro_batches(window: Tensor, batch_size: int, accumulate: int, rank: int, world: int) -> tuple[Tensor, ...]:
-    """This process's share of a window, in `accumulate` parts at most; the parts of a short window are fewer, not smaller."""
+    """A process's share of a window, in `accumulate` parts at most; those of a short window are fewer, not smaller."""
     usual = max(1, batch_size // (accumulate * world))
     parts = max(1, min(accumulate * world, len(window) // usual))
     return window.tensor_split(parts)[rank::world]

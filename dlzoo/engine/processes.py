@@ -1,7 +1,8 @@
 """The processes of one run under torchrun: who am I, sums over all, plain values to all. A lone process pays nothing.
 
-Gradients are summed once, after the last micro-batch, in one flat buffer, over the true count: so processes may have unequal
-numbers of samples (or none), and weights that no process used stay untouched. Values go as JSON over byte tensors, never pickled.
+Gradients are summed once, after the last micro-batch, in one flat buffer, over the true count: so processes may have
+unequal numbers of samples (or none), and weights that no process used stay untouched. Values go as JSON over byte
+tensors, never pickled.
 """
 
 import base64
@@ -33,16 +34,17 @@ def _together(act: Callable[P, T]) -> Callable[P, T]:
         try:
             return act(*args, **kwargs)
         except RuntimeError as error:
+            why = str(error).splitlines()[0][:120]
             raise ResourceError(
-                f"another process of this run died or did not answer within {TIMEOUT.seconds} s ({str(error).splitlines()[0][:120]}).\n"
-                "Look for its own message above; `dlzoo train --resume RUN` under torchrun goes on from the last checkpoint."
+                f"another process of this run died or did not answer within {TIMEOUT.seconds} s ({why})\n"
+                "  look for its own message above; train --resume, under torchrun, goes on from the last checkpoint"
             ) from error
 
     return wrapped
 
 
 class Processes:
-    """This process among the others of the run."""
+    """A process among the others of its run."""
 
     def __init__(self, device: torch.device):
         self.rank = int(os.environ.get("RANK", "0"))
@@ -62,7 +64,7 @@ class Processes:
         if not dist.is_initialized():
             dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo", timeout=TIMEOUT)
         # plain numbers go through the host, so that they never wait for the GPU
-        self.host = dist.new_group(backend="gloo", timeout=TIMEOUT)
+        self.host = dist.new_group(backend="gloo", timeout=TIMEOUT)  # type: ignore[assignment]
 
     @property
     def main(self) -> bool:
@@ -126,7 +128,7 @@ class Processes:
             dist.all_reduce(flat)
             flat *= scale
             with torch.no_grad():
-                for tensor, part in zip(same, flat.split([t.numel() for t in same]), strict=True):
+                for tensor, part in zip(same, torch.split(flat, [t.numel() for t in same]), strict=True):
                     tensor.copy_(part.view(tensor.shape))
 
     def leave(self) -> None:

@@ -137,7 +137,7 @@ def finite(value: Any) -> Any:
 
 
 def truncate(path: Path, step: int) -> None:
-    """Take the rows after `step`, and a last line that a kill cut short, out of a metrics.jsonl: they will come again."""
+    """Take the rows after `step`, and a last line that a kill cut short, out of a metrics.jsonl: they come again."""
     if not path.exists():
         return
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)

@@ -18,7 +18,7 @@ OVERFLOWS = 20
 """Updates in a row that a float16 scaler may skip before the run counts as diverged."""
 
 
-class NotFinite(Exception):
+class NotFinite(Exception):  # noqa: N818
     """A loss or gradient that is not finite, found before the update. The loop says where."""
 
     def __init__(self, loss: float, norm: float, ago: int = 0):
@@ -69,20 +69,20 @@ class Runtime:
         return max(1.0, self.processes.total([float(count)])[0]) if self.processes.world > 1 else max(1, count)
 
     def backward(self, loss: Tensor) -> None:
-        self.scaler.scale(loss).backward()
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
 
     def update(self, model: nn.Module, optimizer: Optimizer, loss: Tensor, clip: float | None) -> Tensor:
         """Clip the gradient to the norm `clip`, update, reset; returns the norm before clipping.
 
-        Raises NotFinite, the weights untouched, where loss or norm is not finite; but the infinite gradients that a float16
-        scaler provokes only skip the update, unless that happens 20 times in a row. On CUDA a fused optimizer skips on the
-        device, from the first bad update on, and `check` raises when the host next reads.
+        Raises NotFinite, the weights untouched, where loss or norm is not finite; but the infinite gradients that a
+        float16 scaler provokes only skip the update, unless that happens 20 times in a row. On CUDA a fused optimizer
+        skips on the device, from the first bad update on, and `check` raises when the host next reads.
         """
         self.processes.sum_gradients(model, loss)
         self.scaler.unscale_(optimizer)
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         norms = torch._foreach_norm(gradients) if gradients else (torch.zeros((), device=self.device),)
-        norm = torch.linalg.vector_norm(torch.stack(norms))
+        norm: Tensor = torch.linalg.vector_norm(torch.stack(norms))
         if self.defers and not self.scaler.is_enabled() and optimizer.defaults.get("fused"):
             self._flag(optimizer, gradients, loss, norm, clip)
         else:
@@ -110,7 +110,7 @@ class Runtime:
     def _flag(
         self, optimizer: Optimizer, gradients: list[Tensor], loss: Tensor, norm: Tensor, clip: float | None
     ) -> None:
-        """`_read` without reading: bad = [updates skipped, loss, norm of the first]; found_inf is what a fused step obeys."""
+        """`_read` without reading: bad = [updates skipped, loss, norm of the first]; a fused step obeys found_inf."""
         finite = torch.isfinite(loss) & torch.isfinite(norm) & (self.bad[0] == 0)
         first = ~finite & (self.bad[0] == 0)
         self.bad = torch.where(first, torch.stack([self.bad[0], loss.float(), norm.float()]), self.bad)

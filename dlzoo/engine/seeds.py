@@ -14,9 +14,9 @@ def key(*parts: object) -> int:
 
 
 def seed_globals(number: int) -> None:
-    """Seed the default generators of torch (every device), numpy and python: dropout, weight init, and what a plugin may use."""
+    """Seed the default generators of torch, numpy and python: for dropout, weight init, and what a plugin may use."""
     torch.default_generator.manual_seed(number)
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(number)
     random.seed(number)
     np.random.seed(number & 0xFFFFFFFF)

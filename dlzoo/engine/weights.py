@@ -24,7 +24,7 @@ def save(path: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def load(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file that `save` wrote, on the CPU. Raises RunError for a file that is no whole safetensors file."""
+    """The tensors of a file that `save` wrote, on the CPU. Raises RunError for a file that is not whole."""
     from safetensors import SafetensorError, safe_open
 
     try:

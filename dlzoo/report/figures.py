@@ -42,7 +42,8 @@ def figure(width: float = 6.4, height: float = 4.4, columns: int = 1) -> tuple[F
 def curves(rows: Iterable[Mapping[str, Any]], monitor: str) -> Figure:
     """Learning curves: the loss in training and validation, and the metric that picks the best weights.
 
-    rows: of metrics.jsonl, each with `step`, and `loss` (training) or `split`: validation with its `loss` and metrics.
+    rows: of metrics.jsonl, each with `step`, and `loss` (training) or `split`: validation with its `loss` and
+    metrics, and perhaps `train_loss`, the mean since the row before.
     monitor: the metric's name, '-' in front where less is better; its best value is marked.
     """
     rows = list(rows)
@@ -54,9 +55,10 @@ def curves(rows: Iterable[Mapping[str, Any]], monitor: str) -> Figure:
     loss = axes[0]
     if training:
         steps, values = (np.array(column, float) for column in zip(*training, strict=True))
-        loss.plot(steps, values, color=SKY, linewidth=0.8, alpha=0.5 if len(values) > 40 else 1)
-        smooth = _smoothed(values)
-        loss.plot(steps, smooth, color=BLUE, linewidth=1.6, label="training")
+        loss.plot(steps, values, color=SKY, linewidth=0.8, alpha=0.5, label="training, single updates")
+        means = [(row["step"], row["train_loss"]) for row in held if _finite(row.get("train_loss"))]
+        smooth = zip(*means, strict=True) if len(means) > 1 else (steps, _smoothed(values))
+        loss.plot(*smooth, color=BLUE, linewidth=1.6, label="training, mean")
     if losses := [(row["step"], row["loss"]) for row in held if _finite(row.get("loss"))]:
         loss.plot(*zip(*losses, strict=True), color=RED, marker="o", markersize=3.5, label="validation")
     loss.set(title="Loss", xlabel="update", ylabel="mean loss")

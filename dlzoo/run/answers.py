@@ -1,4 +1,4 @@
-"""Writers of answers: JSON lines, CSV, a folder, or readable lines on a terminal; one answer at a time, memory constant."""
+"""Writers of answers: JSON lines, CSV, a folder, or readable lines on a terminal; one answer at a time."""
 
 import csv
 import json
@@ -48,7 +48,7 @@ def flat(answer: Answer) -> dict[str, Any]:
 
 
 def rows(answer: Answer) -> Iterator[dict[str, Any]]:
-    """The rows of a table that an answer fills: one; or, where it has lists of one length (a forecast), one for each step."""
+    """The rows of a table that an answer fills: one; where it has lists of one length (a forecast), one for each step."""
     row = flat(answer)
     lists = {key: value for key, value in row.items() if isinstance(value, list)}
     if len({len(value) for value in lists.values()}) != 1:
@@ -77,7 +77,7 @@ def write_json(file: IO[str], answers: Iterable[Answer]) -> None:
 
 
 def write_csv(file: IO[str], answers: Iterable[Answer]) -> None:
-    """A header and the rows of each answer. The columns are those of the first answer that is not an error, and `error`."""
+    """A header and the rows of each answer; the columns are those of the first that is no error, and `error`."""
     waiting: list[Answer] = []
     writer = None
     for answer in answers:

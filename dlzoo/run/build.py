@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 from torch import nn
 
+from dlzoo.compatible import unfit
 from dlzoo.config import Component, Config, Split
 from dlzoo.data.dataset import Dataset, Subset
 from dlzoo.data.splits import divide
@@ -27,7 +28,7 @@ def build_task(config: Config) -> Task:
 
 
 def build_splits(dataset: Dataset, task: Task, split: Split) -> dict[str, Subset]:
-    """train, and validation and test where there are any. Raises ConfigError for a dataset that lacks what the task needs."""
+    """Train, and validation and test where there are any. Raises ConfigError for data that lacks what is needed."""
     missing = [key for key in task.needs if key not in dataset.gives]
     if missing:
         gives = ", ".join(dataset.gives)
@@ -41,19 +42,22 @@ def build_splits(dataset: Dataset, task: Task, split: Split) -> dict[str, Subset
 def build_network(config: Config, task: Task) -> Network:
     """The model that `config` names, sized for what `task` has learned, under the task's head.
 
-    Weights are drawn from torch's default generator. Raises ConfigError for a model that does not fit the task, with the names
-    of those that do.
+    Weights are drawn from torch's default generator. Raises ConfigError for a model that does not fit the task, with
+    the names of those that do.
     """
-    entry = MODELS.entry(config.model.name)
-    problems = list(unfit(task, entry, config.model.args))
-    if not problems:
-        backbone = construct(config.model, task)
-        problems = list(_unfit_features(task, backbone))
-    if problems:
-        fitting = [other.name for other in MODELS.entries() if not any(unfit(task, other, {}))]
-        hint = f" Models that fit: {', '.join(fitting)}." if fitting else ""
-        raise ConfigError([f"model: '{config.model.name}' {problem}.{hint}" for problem in problems])
+    name = config.model.name
+    if problem := _unfit(task, MODELS.entry(name), config.model.args):
+        raise _refusal(task, name, problem)
+    backbone = construct(config.model, task)
+    if problem := _unfit_features(task, backbone):
+        raise _refusal(task, name, problem)
     return Network(backbone, task.head(backbone))
+
+
+def _refusal(task: Task, name: str, problem: str) -> ConfigError:
+    fitting = [model.name for model in MODELS.entries() if not _unfit(task, model, {})]
+    hint = f" Models that fit: {', '.join(fitting)}." if fitting else ""
+    return ConfigError([f"model: '{name}' {problem}.{hint}"])
 
 
 def construct(model: Component, task: Task) -> nn.Module:
@@ -81,42 +85,29 @@ def sizes(task: Task, entry: Entry, given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if name in names and given.get(name) is None}
 
 
-def unfit(task: Task, entry: Entry, given: Mapping[str, Any]) -> Iterator[str]:
-    """Why a model cannot serve a task, as far as its signature tells; nothing where it can."""
+def _unfit(task: Task, model: Entry, given: Mapping[str, Any]) -> str | None:
+    """Why a model cannot serve a task that has learned its sizes, as far as its signature tells; None where it can."""
     facts = task.facts()
-    names = {parameter.name for parameter in entry.parameters}
-    for parameter in entry.parameters:
-        if (
-            parameter.required
-            and parameter.name not in facts
-            and parameter.name not in given
-            and parameter.name in FACTS
-        ):
-            yield f"needs {parameter.name}, which this task does not give"
-    for name in task.requires:
-        if name not in names:
-            yield f"does not take {name}, which this data needs"
-    for name in task.inputs:
-        if entry.forward and name not in entry.forward:
-            yield f"does not take the input {name}"
-    if entry.kinds and not set(entry.kinds) & set(task.accepts):
-        yield f"gives features of kind {' or '.join(entry.kinds)}, and this task takes {' or '.join(task.accepts)}"
-    for name, value in given.items():
-        if name in facts and value is not None and value != facts[name]:
-            yield f"has {name}: {value}, but the data has {facts[name]}; leave it out"
-    if task.causal is not None and entry.attributes.get("causal") not in (None, task.causal):
-        yield (
-            "sees the future, and this task must not"
-            if task.causal
-            else "sees the past alone, and this task must see all"
-        )
+    own = {name: value for name, value in given.items() if value is not None}
+    for name in own.keys() & facts.keys():
+        if own[name] != facts[name]:
+            return f"has {name} {own[name]}, but the data has {facts[name]}: leave it out"
+    return unfit(
+        model,
+        inputs=task.inputs,
+        facts={*facts, *own},
+        accepts=task.accepts,
+        causal=task.causal,
+        requires=task.requires,
+    )
 
 
-def _unfit_features(task: Task, backbone: nn.Module) -> Iterator[str]:
+def _unfit_features(task: Task, backbone: nn.Module) -> str | None:
     features = cast(Any, backbone).features
-    if features.kind not in task.accepts:
-        yield f"gives features of kind {features.kind}, and this task takes {' or '.join(task.accepts)}"
+    if features.kind not in (*task.accepts, "complete"):
+        return f"gives a {features.kind}, and the task takes a {' or a '.join(task.accepts)}"
     if task.causal is True and not features.causal:
-        yield "sees the future, and this task must not (causal: true, where the model has it)"
+        return "sees what comes after, which this task is to foretell (causal: true, where the model has it)"
     if task.causal is False and features.causal:
-        yield "sees the past alone, and this task must see all (causal: false, where the model has it)"
+        return "does not see what comes after (causal: false, where the model has it)"
+    return None

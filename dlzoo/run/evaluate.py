@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from torch import nn
 
@@ -35,8 +35,8 @@ def score(
 ) -> Scores:
     """Score every piece once: metrics, intervals, baseline; memory does not grow with their number.
 
-    write: a file for every answer with its source and the truth, as JSON lines. Of several processes each scores its share,
-    and each sees the scores of all; the file holds the answers of the main one.
+    write: a file for every answer with its source and the truth, as JSON lines. Of several processes each scores its
+    share, and each sees the scores of all; the file holds the answers of the main one.
     """
     return _scored(network, task, batches(task, pieces, batch_size, runtime.processes), pieces.source, runtime, write)
 
@@ -74,13 +74,13 @@ def _sink(file: IO[str], source: Callable[[int], str]) -> Sink:
 
 
 def _bare(truth: Answer) -> Answer:
-    """A truth without the parts that say nothing: scores of 0 and 1."""
-    return {key: value for key, value in truth.items() if key not in ("score", "scores")}
+    """A truth without the parts that say nothing, scores of 0 and 1, or that only figures read."""
+    return {key: value for key, value in truth.items() if key not in ("score", "scores", "past")}
 
 
 @dataclass
 class Streamed:
-    """Batches of a dataset's samples in order, read once, without an index of them; the sources of the latest are at hand."""
+    """Batches of a dataset's samples in order, without an index of them; the sources of the latest are at hand."""
 
     task: Task
     dataset: Dataset
@@ -116,8 +116,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score a run's model on a split of its data, or on all of the data at `data`, and print the scores.
 
-    Writes metrics.json, predictions.jsonl and figures to `output`, or to evaluate/SPLIT in the run (to evaluate/DATA for other
-    data; nowhere for a model folder alone). Raises BelowBar where a metric is below `minimum` or above `maximum`.
+    Writes metrics.json, predictions.jsonl and figures to `output`, or to evaluate/SPLIT in the run (to evaluate/DATA for
+    other data; nowhere for a model folder alone). Raises BelowBar where a metric is below `minimum` or above `maximum`.
     """
     model = portable.load(run, device=device, imports=imports or [])
     task, config = model.task, model.config
@@ -140,7 +140,7 @@ def evaluate(
         report.scored(folder, task, scores)
         result["folder"] = str(folder)
     if json:
-        print(json_.dumps(result, ensure_ascii=False, allow_nan=False))
+        print(json_.dumps(result, ensure_ascii=False, allow_nan=False, indent=2))
     else:
         show(result)
     hold(scores.metrics, minimum or {}, maximum or {})
@@ -160,13 +160,14 @@ def show(result: dict[str, Any]) -> None:
     """The table of `summary`: rich on a terminal, plain columns elsewhere."""
     title = f"{printable(result['split'])}: {result['samples']:,} samples"
     baseline, intervals = result["baseline"], result["intervals"]
-    head = ["metric", "score", "95 % interval", *([baseline["name"]] if baseline else [])]
-    lines = []
+    head, lines = ["metric", "score", "95 % interval"], []
     for name, value in result["metrics"].items():
         interval = " to ".join(map(number, intervals[name])) if name in intervals else ""
-        lines.append(
-            [name, number(value), interval, *([number(baseline[name]) if name in baseline else ""] if baseline else [])]
-        )
+        lines.append([name, number(value), interval])
+    if baseline:
+        head.append(baseline["name"])
+        for line in lines:
+            line.append(number(baseline[line[0]]) if line[0] in baseline else "")
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table
@@ -192,20 +193,17 @@ def number(value: float | None) -> str:
 
 
 def hold(metrics: dict[str, float], minimum: dict[str, float], maximum: dict[str, float]) -> None:
-    """Raises BelowBar where a metric misses its bar (an undefined one does), UserError for a metric that there is not."""
-    for name in [*minimum, *maximum]:
-        if name not in metrics:
-            raise UserError(choose(name, metrics, "metric"))
-    missed = [
-        f"{name} {number(strict(metrics[name]))} is below {bar:g}"
-        for name, bar in minimum.items()
-        if not metrics[name] >= bar
-    ]
-    missed += [
-        f"{name} {number(strict(metrics[name]))} is above {bar:g}"
-        for name, bar in maximum.items()
-        if not metrics[name] <= bar
-    ]
+    """Raises BelowBar where a metric misses its bar (an undefined one does), UserError for one that is not there."""
+    missed = []
+    for bars, side in ((minimum, "below"), (maximum, "above")):
+        for name, bar in bars.items():
+            if name not in metrics:
+                raise UserError(choose(name, metrics, "metric"))
+            value = metrics[name]
+            if not (value >= bar if side == "below" else value <= bar):
+                missed.append(
+                    f"{name} {number(strict(value))} is {side} {bar:g}" if value == value else f"{name} is undefined"
+                )
     if missed:
         raise BelowBar("; ".join(missed))
 
@@ -213,9 +211,7 @@ def hold(metrics: dict[str, float], minimum: dict[str, float], maximum: dict[str
 def _elsewhere(data: Component, path: Path) -> Component:
     """The same kind of data, read from `path`."""
     if not any(parameter.name == "path" for parameter in DATASETS.entry(data.name).parameters):
-        raise UserError(
-            f"--data: this run was trained on '{data.name}', which reads no path; train on your own files to evaluate on such"
-        )
+        raise UserError(f"--data: this run was trained on '{data.name}', which is not read from a path of yours")
     return replace(data, args={**data.args, "path": str(path)})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -18,7 +18,7 @@ from dlzoo.run.session import Session, monitored
 from dlzoo.task import Batch
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818
     """A signal came in the middle of an evaluation, which is then done on the resume."""
 
 
@@ -92,7 +92,7 @@ class Fit:
         return True
 
     def look(self) -> bool:
-        """Evaluate, and keep the model if it is the best so far (or if there is no validation split to tell); False if stopped."""
+        """Evaluate, and keep the model if it is the best so far (or if nothing can tell); False if stopped."""
         session = self.session
         try:
             scores = session.evaluate(self._until_asked(self.held)) if self.held is not None else None
@@ -107,8 +107,7 @@ class Fit:
                 self.run.path / "model", step=session.step, metrics=metrics, imports=self.run.facts.get("imports", [])
             )
             if session.runtime.processes.main:
-                found = asdict(session.best) if scores else {"step": session.step}
-                self.run.note(best={"metric": session.config.evaluate.monitor, **finite(found)})
+                self.run.note(best={"step": session.step, "epoch": round(epoch, 4), **self._score(metrics)})
         if scores:
             row = {
                 "step": session.step,
@@ -140,6 +139,11 @@ class Fit:
         epoch = round(row.step / len(self.loader), 4)
         numbers = {"loss": row.loss.item(), "norm": row.norm.item(), "lr": row.lr}
         return {"step": row.step, "epoch": epoch, **numbers, "seconds": self.seconds()}
+
+    def _score(self, metrics: dict[str, Any]) -> dict[str, Any]:
+        """The monitored one of an evaluation's metrics; nothing where there was no evaluation."""
+        monitor = self.session.config.evaluate.monitor or ""
+        return {"metric": monitor, "value": metrics[monitor.lstrip("-")]} if metrics else {}
 
     def _until_asked(self, found: Iterable[Batch]) -> Iterator[Batch]:
         alone = self.session.runtime.processes.world == 1

@@ -1,4 +1,4 @@
-"""What `dlzoo predict RUN INPUT...` reads: files, folders, globs, `-` for stdin, and literal arguments, one at a time."""
+"""What `dlzoo predict RUN INPUT...` reads: files, folders, globs, `-` for stdin, and literal arguments."""
 
 import csv
 import glob
@@ -13,8 +13,8 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from dlzoo.errors import DataError, printable
 
@@ -58,12 +58,12 @@ def expand(
 ) -> Iterator[Input | None]:
     """Every input that the arguments name, in order, folders recursively and sorted; None where stdin pauses.
 
-    needs: the keys of a sample that the task needs: they say which files in a folder are read, and what a line of stdin is.
+    needs: keys of a sample that the task needs: they say which files of a folder are read, and what a line of stdin is.
     exclude: a file that is being written, and so is not read.
     """
     for argument in arguments:
         if argument == "-":
-            yield from _stdin(needs, sys.stdin.buffer)
+            yield from _stdin(needs, BufferedReader(sys.stdin.buffer))  # type: ignore[arg-type]
         elif os.path.isdir(argument):
             yield from _folder(Path(argument), needs, skipped, exclude)
         elif os.path.lexists(argument):
@@ -90,14 +90,14 @@ def _literal(argument: str, needs: tuple[str, ...]) -> Input:
     suffix = os.path.splitext(argument)[1].lower()
     file_like = not any(map(str.isspace, argument)) and any(suffix in kinds for kinds in SUFFIXES.values())
     if argument.lstrip().startswith("{") or ("text" in needs and not file_like):
-        return Input(argument, argument)
+        return Input(argument, argument if len(argument) <= 60 else argument[:57] + "...")
     if glob.has_magic(argument):
         return Input(DataError(f"no file matches {printable(argument)}"), argument)
     return Input(DataError(f"{printable(argument)} does not exist"), argument)
 
 
 def _folder(folder: Path, needs: tuple[str, ...], skipped: Skipped, exclude: Path | None) -> Iterator[Input]:
-    """The readable files under `folder`, sorted by name in each; a folder that was seen (a loop of links) is not entered again."""
+    """The readable files under `folder`, sorted by name in each; no folder twice (links may make a loop)."""
     suffixes = {suffix for key in needs for suffix in SUFFIXES.get(key, ())}
     kinds = skipped.kinds = skipped.kinds or Counter()
     seen: set[str] = set()
@@ -124,9 +124,9 @@ def _folder(folder: Path, needs: tuple[str, ...], skipped: Skipped, exclude: Pat
             yield _file(name)
 
 
-def _stdin(needs: tuple[str, ...], stream: BinaryIO) -> Iterator[Input | None]:
+def _stdin(needs: tuple[str, ...], stream: BufferedReader) -> Iterator[Input | None]:
     """Each line as an input: text, a JSON object, a row under a CSV header, or a path; a series is one whole CSV."""
-    if "series" in needs:
+    if "series" in needs and not stream.peek(1).startswith(b"{"):
         yield from _spooled(stream)
         return
     header: list[str] | None = None
@@ -154,7 +154,7 @@ def _row(header: list[str], values: list[str], name: str) -> str | DataError:
     return json.dumps(dict(zip(header, values, strict=True)))
 
 
-def _lines(stream: BinaryIO) -> Iterator[tuple[int, str | DataError | None]]:
+def _lines(stream: BufferedReader) -> Iterator[tuple[int, str | DataError | None]]:
     """Numbered lines without their ends, read by a thread, so that a pause of the sender shows: it comes as None."""
     ready: queue.Queue[bytes] = queue.Queue(maxsize=64)
 
@@ -185,7 +185,7 @@ def _lines(stream: BinaryIO) -> Iterator[tuple[int, str | DataError | None]]:
             yield number, DataError(f"-:{number}: not UTF-8 at byte {error.start} of the line")
 
 
-def _spooled(stream: BinaryIO) -> Iterator[Input]:
+def _spooled(stream: BufferedReader) -> Iterator[Input]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "stdin.csv"
         with path.open("wb") as file:

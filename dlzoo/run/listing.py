@@ -9,11 +9,11 @@ from typing import Any
 
 from dlzoo.compatible import models_for
 from dlzoo.config import Component, Evaluate, Split, Train
+from dlzoo.entry import PACKAGE, shown
 from dlzoo.errors import UserError, did_you_mean, printable
 from dlzoo.optim import OPTIMIZERS, SCHEDULES
 from dlzoo.parameter import Parameter, choices_of, fields, spelled
 from dlzoo.registry import DATASETS, FACTS, MODELS, REGISTRIES, TASKS, Entry
-from dlzoo.signature import PACKAGE, shown
 
 Row = dict[str, Any]
 SECTIONS: dict[str, tuple[Any, str]] = {
@@ -66,7 +66,7 @@ def _remark(file: Path) -> str:
             break
         lines.append(line.lstrip("# ").strip())
     text = " ".join(lines)
-    return text.partition("  ")[2].strip() or text if text.startswith("dlzoo ") else text
+    return text.partition("#")[2].strip() if text.startswith("dlzoo ") and "#" in text else text
 
 
 def names() -> list[str]:

@@ -1,4 +1,4 @@
-"""A run's `model` folder: the network's weights and all that `predict` needs beside them. It works wherever it is copied."""
+"""A run's `model` folder: the weights and all that `predict` needs beside them. It works wherever it is copied."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ class Portable(Description):
 
 
 def save(folder: Path, network: nn.Module, task: Task, config: Config, **facts: Any) -> None:
-    """Write the network as it is now, the task's state and `facts` to `folder`; what was there stays whole until this is.
+    """Write the network as it is, the task's state and `facts` to `folder`; what was there stays whole until this is.
 
-    The new weights come beside the old ones, then model.json names them by their hash, then they take the old ones' place:
-    whenever that is cut short, model.json names weights that are there.
+    The new weights come beside the old ones, then model.json names them by their hash, then they take the old ones'
+    place: whenever that is cut short, model.json names weights that are there.
     """
     files.write(folder / NEXT, lambda part: weights.save(part, network.state_dict()))
     meta = {
@@ -75,9 +75,8 @@ def read(run: str | Path, imports: list[Path] | None = None) -> Description:
     folder = path if (path / "model.json").is_file() else path / "model"
     file = folder / "model.json"
     if not file.is_file():
-        raise RunError(
-            f"{printable(str(path))} has no model yet: it was stopped before its first evaluation; train --resume goes on"
-        )
+        why = "it was stopped before its first evaluation; train --resume goes on"
+        raise RunError(f"{printable(str(path))} has no model yet: {why}")
     try:
         meta = json.loads(file.read_text(encoding="utf-8"))
         if meta["format"] != FORMAT:

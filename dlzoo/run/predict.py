@@ -1,4 +1,4 @@
-"""`dlzoo predict RUN INPUT...`: one answer for each sample, in order, in memory that does not grow with their number."""
+"""`dlzoo predict RUN INPUT...`: one answer for each sample, in order, in memory that never grows."""
 
 import inspect
 import json as json_
@@ -13,6 +13,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from dlzoo.data.dataset import Sample
 from dlzoo.engine.runtime import Runtime
 from dlzoo.errors import DataError, UserError, choose, printable
 from dlzoo.metrics.metric import Answer
@@ -20,7 +21,7 @@ from dlzoo.registry import TASKS
 from dlzoo.run import answers as writers
 from dlzoo.run import portable
 from dlzoo.run.inputs import Input, Skipped, expand
-from dlzoo.task import Example, Task, columns
+from dlzoo.task import Columns, Example, Task, columns
 
 BATCH_SIZE = 64
 
@@ -90,8 +91,12 @@ def load_task(run: str | Path, imports: list[Path]) -> type[Task]:
     return cast(type[Task], TASKS[portable.read(run, imports).config.task.name])
 
 
-def samples(task: Task, inputs: Iterable[Input | None]) -> Iterator[tuple[str, Example | DataError] | None]:
-    """Every sample of the inputs, encoded, with its source; a bad one as its error; None where the inputs pause."""
+Item = tuple[str, Sample | Example | DataError]
+"""A source, and what it holds: a sample, raw where the task encodes many at once, else encoded; or what is wrong with it."""
+
+
+def samples(task: Task, inputs: Iterable[Input | None]) -> Iterator[Item | None]:
+    """Every sample of the inputs; None where the inputs pause."""
     for item in inputs:
         if item is None:
             yield None
@@ -101,22 +106,35 @@ def samples(task: Task, inputs: Iterable[Input | None]) -> Iterator[tuple[str, E
             yield name, item.content
             continue
         try:
+            empty = True
             for sample in task.read(item.content):
-                yield _encoded(task, sample, name, item.name)
+                empty = False
+                yield _item(task, sample, name, item.name)
+            if empty:
+                raise DataError(f"{printable(name)}: there is nothing in it to answer")
         except DataError as error:
             yield name, error
         except OSError as error:
             yield name, DataError(f"cannot read {printable(name)}: {error.strerror or error}")
 
 
-def _encoded(task: Task, sample: Any, name: str, given: str | None) -> tuple[str, Example | DataError]:
+def _item(task: Task, sample: Sample | DataError, name: str, given: str | None) -> Item:
     if isinstance(sample, DataError):
         return given or _place(str(sample), name), sample
     source = given or str(sample.get("source", name))
+    return source, sample if _encodes_many(task) else _encode(task, sample)
+
+
+def _encodes_many(task: Task) -> bool:
+    """Whether encoding many samples at once is more than encoding each; else a picture is made small as soon as it is read."""
+    return type(task).encode_many is not Task.encode_many
+
+
+def _encode(task: Task, sample: Sample) -> Example | DataError:
     try:
-        return source, task.encode(sample)
+        return task.encode(sample)
     except DataError as error:
-        return source, error
+        return error
 
 
 def _place(message: str, name: str) -> str:
@@ -129,14 +147,14 @@ def _place(message: str, name: str) -> str:
 def answer(
     network: nn.Module,
     task: Task,
-    items: Iterable[tuple[str, Example | DataError] | None],
+    items: Iterable[Item | None],
     runtime: Runtime,
     batch_size: int = BATCH_SIZE,
     options: dict[str, Any] | None = None,
 ) -> Iterator[Answer]:
     """One answer for each item, in order: {"source", ...}, or {"source", "error"} for a bad one."""
     network.eval()
-    waiting: list[tuple[str, Example | DataError]] = []
+    waiting: list[Item] = []
     for item in items:
         if item is not None:
             waiting.append(item)
@@ -148,28 +166,36 @@ def answer(
 
 
 def _batch(
-    network: nn.Module,
-    task: Task,
-    items: list[tuple[str, Example | DataError]],
-    runtime: Runtime,
-    options: dict[str, Any],
+    network: nn.Module, task: Task, items: list[Item], runtime: Runtime, options: dict[str, Any]
 ) -> Iterator[Answer]:
-    examples = [example for _, example in items if not isinstance(example, DataError)]
+    joined, items = _joined(task, items)
     found: Iterator[Answer] = iter(())
-    if examples:
-        batch = task.collate(columns(examples, task.ragged)).to(runtime.device)
+    if joined:
+        batch = task.collate(joined).to(runtime.device)
         with runtime.autocast():
             found = iter(task.answer(network, batch, **options))
-    for source, example in items:
-        if isinstance(example, DataError):
-            yield {"source": source, "error": str(example)}
+    for source, content in items:
+        if isinstance(content, DataError):
+            yield {"source": source, "error": str(content)}
         elif writers.finite(answer := next(found)):
             yield {"source": source, **answer}
         else:
-            yield {
-                "source": source,
-                "error": "the answer is not a finite number; is a value in this input far out of range?",
-            }
+            yield {"source": source, "error": "the answer is no finite number; is a value of this input out of range?"}
+
+
+def _joined(task: Task, items: list[Item]) -> tuple[Columns | None, list[Item]]:
+    """The columns of the good items; and the items, where those that cannot be encoded have become errors."""
+    good = [content for _, content in items if not isinstance(content, DataError)]
+    if not good:
+        return None, items
+    if not _encodes_many(task):
+        return columns(good, task.ragged), items
+    try:
+        return task.encode_many(good), items
+    except DataError:
+        items = [(source, c if isinstance(c, DataError) else _encode(task, c)) for source, c in items]
+        good = [content for _, content in items if not isinstance(content, DataError)]
+        return columns(good, task.ragged) if good else None, items
 
 
 def predict(
@@ -185,7 +211,7 @@ def predict(
 ) -> int:
     """Answer every input with a run's model: to `output` (.csv, .jsonl or a folder), else to stdout.
 
-    Returns 0; 8 where some inputs failed; 3 where none could be answered. Raises UserError for what concerns the whole call.
+    Returns 0; 8 where some inputs failed; 3 where none could be answered. Raises UserError where the call itself is wrong.
     """
     if output is not None:
         output, _ = Path(output), writers.destination(Path(output))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def curves(run: Path, monitor: str) -> list[Path]:
-    """The learning curves of the run in `run`, from its metrics.jsonl, as figures/curves.png; nothing where no step was logged.
+    """The learning curves of the run in `run`, from its metrics.jsonl, as figures/curves.png, if a step was logged.
 
     monitor: the metric that picks the best weights, '-' in front where less is better.
     """

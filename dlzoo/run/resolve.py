@@ -28,7 +28,7 @@ def resolve(config: Config, dataset: Dataset, task: Task, network: nn.Module, ru
     convolves = any(isinstance(module, nn.Conv2d) for module in network.modules())
     layout = convolves and (runtime.device.type == "cpu" or train.precision != "float32")
     if optimizer.name in FUSED:
-        optimizer = replace(optimizer, fused=fused(optimizer, runtime.device))  # type: ignore[call-arg]
+        optimizer = replace(optimizer, fused=fused(optimizer, runtime.device))  # type: ignore[arg-type]
     return replace(
         config,
         data=replace(config.data, args=config.data.args | dataset.arguments()),
@@ -46,7 +46,7 @@ def resolve(config: Config, dataset: Dataset, task: Task, network: nn.Module, ru
 
 
 def workers(task: Task) -> int:
-    """Processes that encode: none where encoding is done once, else one for each core but that of the training, four at most."""
+    """Processes that encode: none where that is done once, else a core's each but for the training's, four at most."""
     return min(4, (os.cpu_count() or 1) - 1) if task.draws else 0
 
 

@@ -1,4 +1,4 @@
-"""What changes while a run trains: weights, optimizer, average, the best score; how it is saved, and how it comes back."""
+"""What changes while a run trains: weights, optimizer, average, best score; how that is saved and comes back."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ class Best:
     """The best evaluation so far, and how many there were since."""
 
     value: float | None = None
+    loss: float | None = None
     step: int = 0
-    epoch: int = 0
+    epoch: float = 0.0
     waiting: int = 0
 
 
@@ -73,15 +74,24 @@ class Session:
         with self.average.applied(self.network) if self.average else nullcontext():
             return evaluate(self.network, self.task, batches, self.runtime)
 
-    def judge(self, scores: Scores, epoch: int) -> bool:
-        """Whether these scores are the best so far; NaN never is. A Plateau schedule hears of them as well."""
-        score = monitored(self.config, scores)
+    def judge(self, scores: Scores, epoch: float) -> bool:
+        """Whether these scores are the best so far: the same score with a lower loss is better, NaN never is.
+
+        A Plateau schedule hears of them as well.
+        """
+        score, loss = monitored(self.config, scores), finite(scores.metrics.get("loss"))
         self.drops.update(self.config.schedule, score)
-        if math.isnan(score) or (self.best.value is not None and score <= self.best.value):
+        if math.isnan(score) or not self._better(score, loss):
             self.best.waiting += 1
             return False
-        self.best = Best(score, self.step, epoch)
+        self.best = Best(score, loss, self.step, epoch)
         return True
+
+    def _better(self, score: float, loss: float | None) -> bool:
+        best = self.best
+        if best.value is None or score != best.value:
+            return best.value is None or score > best.value
+        return loss is not None and best.loss is not None and loss < best.loss
 
     @property
     def exhausted(self) -> bool:
@@ -143,7 +153,7 @@ class Session:
 
 
 def monitored(config: Config, scores: Scores) -> float:
-    """The score that picks the best weights, signed so that more is better. Raises UserError for one that there is not."""
+    """The score that picks the best weights, signed so that more is better. Raises UserError for an unknown one."""
     name = config.evaluate.monitor or "-loss"
     metric = name.lstrip("-")
     if metric not in scores.metrics:

@@ -18,9 +18,10 @@ from dlzoo.engine.checkpoint import State
 from dlzoo.engine.loader import Loader, Scored
 from dlzoo.engine.record import Record, truncate
 from dlzoo.engine.runtime import Runtime
-from dlzoo.errors import ResourceError, RunError, UserError, printable
+from dlzoo.errors import ResourceError, UserError, printable
 from dlzoo.interrupt import Interrupt
 from dlzoo.run import evaluate, portable, report
+from dlzoo.run.agreement import changes, same_config, same_data
 from dlzoo.run.build import build_dataset, build_network, build_splits, build_task
 from dlzoo.run.fit import Fit
 from dlzoo.run.folder import ROOT, Run, find
@@ -60,7 +61,7 @@ def train(
 ) -> Outcome:
     """Train `config` in a new folder under `root`; the test split is scored once, at the end, with the best weights.
 
-    quiet: nothing on stdout. Raises ConfigError, DataError and the like before anything is written, where that can be known.
+    quiet: nothing on stdout. Raises ConfigError, DataError and the like before anything is written, where it can.
     """
     registry.load(imports)
     with _memory(config):
@@ -95,7 +96,7 @@ def resume(
     found = Run(find(run, root))
     own = found.config
     if config is not None:
-        _same("the run", to_dict(own), "the config given", to_dict(config))
+        same_config("the run", to_dict(own), "the config given", to_dict(config))
     if found.finished:
         Record(None).say(f"{found.path.name} is already finished (step {found.facts.get('step', 0):,}); nothing to do")
         return Outcome(found.path, found.facts.get("metrics", {}))
@@ -114,9 +115,11 @@ def resume(
                 record.say(f"{found.path.name} was stopped before its first checkpoint; it starts at step 0")
             else:
                 record.say(f"resuming from step {state.step:,} ({found.checkpoints / f'step-{state.step}'})")
-                _same(f"step-{state.step}", state.values["config"], "config.yaml", to_dict(own))
+                same_config(f"step-{state.step}", state.values["config"], "config.yaml", to_dict(own))
             built = build(own, runtime, state)
-            _compare(found, built, record)
+            same_data(found, built.dataset)
+            for change in changes(found, built.runtime):
+                record.say(f"warning: the resume will not be bit-identical, because {change}")
             if main:
                 found.note(
                     resumed=[*found.facts.get("resumed", []), {"step": state.step if state else 0, "argv": list(argv)}]
@@ -219,7 +222,7 @@ def _introduction(run: Run, built: Built, loader: Loader, steps: int) -> Iterato
 
 
 def _test(run: Run, built: Built, record: Record, quiet: bool) -> dict[str, Any]:
-    """Score the test split once, with the best weights, draw the figures, and say what to do next. Returns the metrics."""
+    """Score the test split once, with the best weights, draw the figures, say what to do next. Returns the metrics."""
     portable.fill(built.network, portable.read(run.path))
     config, task = built.config, built.task
     found = dict(run.facts.get("best") or {})
@@ -256,39 +259,6 @@ def _origin(built: Built, imports: Sequence[Path], argv: Sequence[str]) -> dict[
         "data": {"fingerprint": built.dataset.fingerprint()},
         "best": None,
     }
-
-
-def _same(first: str, one: dict[str, Any], second: str, other: dict[str, Any]) -> None:
-    """Raise RunError with every key in which two configs differ; null in the second leaves the choice to the first."""
-    flat_one, flat_other = dict(_flat(one)), dict(_flat(other))
-    keys = [key for key in {**flat_one, **flat_other} if flat_other.get(key) is not None and key != "name"]
-    differing = [key for key in keys if flat_one.get(key) != flat_other[key]]
-    if differing:
-        lines = "".join(f"\n  {key}: {first} {flat_one.get(key)}, {second} {flat_other[key]}" for key in differing[:4])
-        raise RunError(
-            f"a run goes on with its own config, and this one differs:{lines}\n  train --config without --resume makes a new run"
-        )
-
-
-def _flat(values: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{path}{key}.")
-        else:
-            yield f"{path}{key}", list(value) if isinstance(value, tuple) else value
-
-
-def _compare(run: Run, built: Built, record: Record) -> None:
-    """Refuse data that has changed; say aloud what will change the last bits."""
-    before = run.facts.get("data", {}).get("fingerprint")
-    if before and before != built.dataset.fingerprint():
-        raise RunError(
-            "the data is not what this run was started with; put the old data back, or train anew with --config"
-        )
-    now = environment(built.runtime)
-    changed = [f"{k} {v} → {now.get(k)}" for k, v in run.facts.get("environment", {}).items() if v != now.get(k)]
-    if changed:
-        record.say(f"warning: the resume will not be bit-identical, because {', '.join(changed)}")
 
 
 @contextmanager

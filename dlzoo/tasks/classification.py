@@ -76,7 +76,7 @@ class ClassificationTask(Task):
         )
 
     def decode(self, outputs: Tensor, batch: Batch) -> list[Answer]:
-        probabilities = losses.probabilities(outputs, self.kind).cpu().numpy()
+        probabilities = losses.probabilities(outputs.detach(), self.kind).cpu().numpy()
         best = probabilities.argmax(1)  # numpy's takes the first of equals, as the metrics do
         rows = probabilities.tolist()
         return [
@@ -103,7 +103,7 @@ class ClassificationTask(Task):
         return [Classification(self.classes)]
 
     def update(self, metrics: list[Metric], outputs: Tensor, batch: Batch) -> None:
-        probabilities = losses.probabilities(outputs, self.kind).cpu().numpy()
+        probabilities = losses.probabilities(outputs.detach(), self.kind).cpu().numpy()
         for metric in metrics:
             assert isinstance(metric, Classification)
             metric.update_arrays(probabilities, batch.targets["label"].cpu().numpy())

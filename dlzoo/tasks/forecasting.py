@@ -21,10 +21,9 @@ from dlzoo.metrics.forecast import Forecast
 from dlzoo.metrics.metric import Answer, Metric
 from dlzoo.registry import TASKS
 from dlzoo.task import Batch, Columns, Example, Task
-from dlzoo.tasks.classification import where
+from dlzoo.tasks.series_encoder import SeriesEncoder
 from dlzoo.tasks.series_windows import SeriesWindows
-from dlzoo.transforms.scaling import SeriesScaler, finite
-from dlzoo.transforms.series import Clock
+from dlzoo.transforms.scaling import SeriesScaler
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -82,147 +81,25 @@ class Forecasting(Task):
         if found := [text for wrong, text in problems if wrong]:
             raise ConfigError(found)
         self.context, self.horizon, self.stride = context, horizon, stride
-        self.calendar, self.linear = calendar, linear
-        self.scaler = SeriesScaler(normalize, transform)
+        self.linear = linear
+        self.encoder = SeriesEncoder(SeriesScaler(normalize, transform), context, horizon, calendar, season)
         self.kind, self.delta = loss, delta
         self.quantiles = levels if loss == "pinball" else None
-        self.season = season
-        self.clock: Clock | None = None
-        self.reading: dict[str, Any] = {}
+        self.columns: dict[str, Any] = {}
         """How a user's file is read: the names of its columns."""
 
     def fit(self, data: Subset) -> None:
-        series: dict[str, Tensor] = {}
-        covariates: dict[str, list[Tensor]] = {}
-        for i in range(len(data)):
-            sample, place = data[i], f"{data.source(i)}: "
-            span = slice(*(data.spans[i] if data.spans is not None else (0, len(sample["series"]))))
-            series[sample.get("name", data.source(i))] = finite(sample["series"][span], place)
-            for key in ("past", "future"):
-                if key in sample:
-                    covariates.setdefault(key, []).append(finite(sample[key][span], f"{place}{key} covariates, "))
-            if self.clock is None and "times" in sample and len(sample["times"][span]) > 1:
-                self.clock = _at(place, Clock.learn, list(sample["times"][span]))
-        if not series:
-            raise DataError("the training split has no series")
-        if self.calendar and not (self.clock and self.clock.cycles()):
-            raise DataError(
-                "task.calendar: the series have no dates, or a year or more from one to the next; leave calendar out"
-            )
-        self.season = self.season or (self.clock.season() if self.clock else 1)
-        self.scaler.fit(series, covariates, self.season)
-        self.reading = getattr(data.dataset, "reading", {})
-
-    @property
-    def lead(self) -> int:
-        """Values before a forecast that a window holds: the context, or a season."""
-        return max(self.context, self.season or 1)
-
-    @property
-    def known_width(self) -> int:
-        """Covariates that are known ahead, the calendar's included."""
-        return self.scaler.width("future") + (2 * len(self.clock.cycles()) if self.calendar and self.clock else 0)
+        self.encoder.fit(data)
+        self.columns = getattr(data.dataset, "reading", {})
 
     def facts(self) -> dict[str, Any]:
-        return {"in_features": 1 + self.scaler.width("past") + self.known_width, "context": self.context}
+        return {"in_features": self.encoder.width, "context": self.context}
 
     def pieces(self, data: Subset, split: str) -> Pieces:
-        return SeriesWindows(
-            data,
-            self.context,
-            self.horizon,
-            self.lead,
-            self.stride if split == "train" else 1,
-            split=split,
-            known=self._known,
-            scaled=self._past,
-            times=self._times,
-            code=self._code,
-            examples=self._examples,
-        )
-
-    def _code(self, sample: Sample) -> int:
-        return self.scaler.codes.get(sample.get("name", ""), -1)
-
-    def _times(self, sample: Sample) -> Tensor:
-        """Times (T,) as numbers; nan where there are none."""
-        if self.clock is None or "times" not in sample:
-            return torch.full((len(sample["series"]),), torch.nan, dtype=torch.float64)
-        return torch.from_numpy(_at(where(sample), self.clock.parse, list(sample["times"])))
-
-    def _past(self, sample: Sample) -> Tensor:
-        return self.scaler.covariates("past", sample.get("past"), len(sample["series"]), where(sample))
-
-    def _known(self, sample: Sample) -> Tensor:
-        """What is known ahead (T, Q): the future covariates, and the calendar."""
-        times = self._times(sample)
-        parts = [self.scaler.covariates("future", sample.get("future"), len(times), where(sample))]
-        if self.calendar and self.clock:
-            if times.isnan().any():
-                raise DataError(f"{where(sample)}no times, and the model was trained with calendar: true")
-            parts.append(torch.from_numpy(self.clock.calendar(times.numpy())))
-        return torch.cat(parts, 1)
+        return SeriesWindows(data, self.encoder, self.stride if split == "train" else 1, split)
 
     def encode(self, sample: Sample, rng: Random | None = None) -> Example:
-        """A window of `pieces`; or what is known of a series: `context` values or more, and what is known ahead."""
-        series = finite(sample["series"], where(sample))
-        n, H = len(series), self.horizon
-        if n < self.context:
-            raise DataError(
-                f"{where(sample)}{n} values are fewer than the context of {self.context} that the model sees"
-            )
-        if self.scaler.width("future") and len(sample.get("future", ())) < n + H:
-            ahead = max(0, len(sample.get("future", ())) - n)
-            raise DataError(
-                f"{where(sample)}future covariates are known for {ahead} steps ahead, and the horizon is {H}: "
-                "add rows without a value"
-            )
-        sample = {**sample, **{key: sample[key][: n + H] for key in ("future", "times") if key in sample}}
-        if self.clock and "times" in sample and len(sample["times"]) < n + H:
-            known = _at(where(sample), self.clock.parse, list(sample["times"]))
-            sample["times"] = [*sample["times"], *self.clock.format(self.clock.ahead(known[-1], n + H - len(known)))]
-        whole = {**sample, "series": torch.cat([series, series.new_zeros(H)])}  # as long as what is known ahead
-        before = torch.cat([series[:1].expand(max(0, self.lead - n)), series[-self.lead :]])
-        columns = self._examples(
-            before=before[None],
-            past=self._past(sample)[None, -self.context :],
-            known=self._known(whole)[None, n - self.context :],
-            times=self._times(whole)[None, n:],
-            series=torch.tensor([self._code(sample)]),
-            ahead=sample["ahead"].double()[None] if "ahead" in sample else None,
-            source=where(sample),
-        )
-        return {key: column[0] for key, column in columns.items()}
-
-    def _examples(
-        self,
-        before: Tensor,
-        past: Tensor,
-        known: Tensor,
-        times: Tensor,
-        series: Tensor,
-        ahead: Tensor | None,
-        source: str = "",
-    ) -> Columns:
-        """Examples from raw `before` (B, lead), `ahead` (B, H); from scaled `past` (B, C, P), `known` (B, C + H, Q)."""
-        C = self.context
-        values = self.scaler.forward(before, source)
-        shift, scale = self.scaler.normal(values, series, C)
-        z = ((values[:, -C:] - shift[:, None]) / scale[:, None]).float()
-        columns = {
-            "x": torch.cat([z[..., None], past, known[:, :C]], -1),
-            "before": before,
-            "shift": shift,
-            "scale": scale,
-            "series": series,
-            "times": times,
-        }
-        if self.known_width:
-            columns["future"] = known[:, C:]
-        if ahead is not None:
-            columns["value"] = ahead
-            columns["target"] = ((self.scaler.forward(ahead, source) - shift[:, None]) / scale[:, None]).float()
-        return columns
+        return self.encoder.encode(sample)
 
     def collate(self, columns: Columns) -> Batch:
         targets: Columns = {key: columns[key] for key in ("target", "value") if key in columns}
@@ -235,7 +112,7 @@ class Forecasting(Task):
             backbone.features,
             self.horizon,
             quantiles=len(self.quantiles) if self.quantiles else None,
-            future=self.known_width,
+            future=self.encoder.known_width,
             context=self.context if self.linear else None,
         )
 
@@ -247,7 +124,7 @@ class Forecasting(Task):
 
     def _values(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Forecasts (B, H) in the unit of the series, and their quantiles (B, H, Q) in order."""
-        values = self.scaler.inverse(outputs, batch.inputs["shift"], batch.inputs["scale"])
+        values = self.encoder.scaler.inverse(outputs, batch.inputs["shift"], batch.inputs["scale"])
         if not self.quantiles:
             return values, None
         values = values.sort(-1).values
@@ -265,11 +142,13 @@ class Forecasting(Task):
 
     def _answers(self, values: Tensor, batch: Batch) -> list[Answer]:
         times = batch.inputs["times"].cpu()
-        answers = []
+        names, clock = self.encoder.scaler.names, self.encoder.clock
+        answers: list[Answer] = []
         for code, row, when in zip(batch.inputs["series"].tolist(), values.tolist(), times, strict=True):
-            name = {"series": self.scaler.names[code]} if code >= 0 and len(self.scaler.names) > 1 else {}
-            clock = {} if self.clock is None or when.isnan().any() else {"times": self.clock.format(when.numpy())}
-            answers.append({**name, **clock, "forecast": row})
+            answer: Answer = {"series": names[code]} if code >= 0 and len(names) > 1 else {}
+            if clock is not None and not when.isnan().any():
+                answer["times"] = clock.format(when.numpy())
+            answers.append(answer | {"forecast": row})
         return answers
 
     def truth(self, batch: Batch) -> list[Answer]:
@@ -290,12 +169,12 @@ class Forecasting(Task):
         series = batch.inputs["series"].cpu()
         if (series < 0).any():
             return {}
-        std = self.scaler.facts["std"][series]
-        return {"std": torch.where(std > 0, std, 1.0).numpy(), "naive": self.scaler.facts["naive"][series].numpy()}
+        std, naive = (self.encoder.scaler.facts[fact][series] for fact in ("std", "naive"))
+        return {"std": torch.where(std > 0, std, 1.0).numpy(), "naive": naive.numpy()}
 
     def guess(self, batch: Batch) -> list[Answer]:
         """The last season again, and again."""
-        season = self.season or 1
+        season = self.encoder.season or 1
         return self._answers(batch.inputs["before"][:, [step % season - season for step in range(self.horizon)]], batch)
 
     def metrics(self) -> list[Metric]:
@@ -317,11 +196,9 @@ class Forecasting(Task):
         from dlzoo.data.series import read_series
 
         if isinstance(source, Path):
-            if not self.reading:
-                raise DataError(
-                    f"{printable(str(source))}: this model was not trained on a file, so its columns are unknown"
-                )
-            yield from read_series(source, **self.reading)
+            if not self.columns:
+                raise DataError(f"{printable(str(source))}: this model was trained on no file: its columns are unknown")
+            yield from read_series(source, **self.columns)
             return
         try:
             row = json.loads(source)
@@ -351,18 +228,8 @@ class Forecasting(Task):
         return {"forecast": figures.forecast(truth["past"], values, came, None, "One step ahead, again and again")}
 
     def state_dict(self) -> dict[str, Any]:
-        clock = self.clock.state_dict() if self.clock else None
-        return {"scaler": self.scaler.state_dict(), "season": self.season, "clock": clock, "reading": self.reading}
+        return {"encoder": self.encoder.state_dict(), "columns": self.columns}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.scaler.load_state_dict(state["scaler"])
-        self.season, self.reading = state["season"], state["reading"]
-        self.clock = Clock(**state["clock"]) if state["clock"] else None
-
-
-def _at(place: str, call: Any, *arguments: Any) -> Any:
-    """`call(*arguments)`, with the place in front of what goes wrong."""
-    try:
-        return call(*arguments)
-    except DataError as error:
-        raise DataError(f"{place}{error}") from error
+        self.encoder.load_state_dict(state["encoder"])
+        self.columns = state["columns"]

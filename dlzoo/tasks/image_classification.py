@@ -137,8 +137,8 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
     _, H, W = image.shape
     if (H, W) == (height, width):
         return image
-    scale = max(height / H, width / W)
-    h, w = max(height, round(H * scale)), max(width, round(W * scale))
+    tall = height * W < width * H  # then the width decides; the other side is rounded down, as torchvision does
+    h, w = (max(height, H * width // W), width) if tall else (height, max(width, W * height // H))
     image = F.interpolate(image[None], (h, w), mode="bilinear", antialias=True, align_corners=False)[0]
-    top, left = (h - height) // 2, (w - width) // 2
+    top, left = round((h - height) / 2), round((w - width) / 2)
     return image[:, top : top + height, left : left + width].contiguous()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -11,37 +11,21 @@ from torch import Tensor
 from dlzoo.data.dataset import Sample, Subset
 from dlzoo.errors import DataError
 from dlzoo.task import Columns
+from dlzoo.tasks.series_encoder import SeriesEncoder
+from dlzoo.transforms.scaling import finite
 
 
 class SeriesWindows:
-    """Windows over several series, joined end to end: `lead` values that were known, and the `horizon` values that
-    came.
+    """Windows over series that are joined end to end: `lead` values that were known, and `horizon` that came.
 
     The values to foretell lie inside the span of the split; those that were known may lie before it, but never before
     the series: `context` of them are there, and where there are fewer than `lead`, the first is repeated. With
     `stride` a window starts every so many steps. Raises DataError where there is no window.
-
-    `known` gives the covariates of a series that are known ahead (T, Q), `scaled` those of its past (T, P); `examples`
-    turns raw windows into what `encode` gives.
     """
 
-    def __init__(
-        self,
-        data: Subset,
-        context: int,
-        horizon: int,
-        lead: int,
-        stride: int,
-        *,
-        split: str,
-        known: Callable[[Sample], Tensor],
-        scaled: Callable[[Sample], Tensor],
-        times: Callable[[Sample], Tensor],
-        code: Callable[[Sample], int],
-        examples: Callable[..., Columns],
-    ):
-        self.data, self.context, self.horizon, self.lead, self.stride = data, context, horizon, lead, stride
-        self.examples = examples
+    def __init__(self, data: Subset, encoder: SeriesEncoder, stride: int, split: str):
+        self.data, self.encoder, self.stride = data, encoder, stride
+        self.context, self.horizon, self.lead = encoder.context, encoder.horizon, encoder.lead
         values, covariates, past, clock = [], [], [], []
         bases, firsts, counts, codes = [], [], [], []
         base, longest = 0, 0
@@ -49,22 +33,18 @@ class SeriesWindows:
             sample = data[i]
             start, stop = data.spans[i] if data.spans is not None else (0, len(sample["series"]))
             sample = {key: value[:stop] if key in CUT else value for key, value in sample.items()}
-            series = sample["series"].double()
-            if not torch.isfinite(series).all():
-                place = int((~torch.isfinite(series)).nonzero()[0])
-                raise DataError(
-                    f"{data.source(i)}: value {place + 1} of the series is missing or not finite; fill it or cut it off"
-                )
-            first = max(start, context)
+            series = finite(sample["series"], f"{data.source(i)}: ")
+            encoder.scaler.forward(series, f"{data.source(i)}: ")  # what has no logarithm is told here, with its place
+            first = max(start, self.context)
             longest = max(longest, stop - first)
             values.append(series)
-            covariates.append(known(sample))
-            past.append(scaled(sample))
-            clock.append(times(sample))
+            covariates.append(encoder.known(sample))
+            past.append(encoder.past(sample))
+            clock.append(encoder.times(sample))
             bases.append(base)
             firsts.append(first)
-            counts.append(max(0, (stop - first - horizon) // stride + 1))
-            codes.append(code(sample))
+            counts.append(max(0, (stop - first - self.horizon) // stride + 1))
+            codes.append(encoder.code(sample))
             base += stop
         self.values, self.known, self.past, self.times = (
             torch.cat(parts) for parts in (values, covariates, past, clock)
@@ -75,9 +55,8 @@ class SeriesWindows:
         if not len(self):
             raise DataError(
                 f"{data.source(0) if len(data) else 'a split'}: no window fits into the {split} split: "
-                f"it has {max(longest, 0)} steps to "
-                f"foretell after a context of {context}, and task.horizon is {horizon}. "
-                + (f"Give it {horizon} or more ({HOLD[split]}), or" if split in HOLD else "Take")
+                f"{max(longest, 0)} steps come after a context of {self.context}, and task.horizon is {self.horizon}. "
+                + (f"Give it {self.horizon} or more ({HOLD[split]}), or" if split in HOLD else "Take")
                 + " a smaller context or horizon."
             )
 
@@ -98,7 +77,7 @@ class SeriesWindows:
         before = torch.maximum(at + torch.arange(-self.lead, 0), self.bases[series][:, None])
         context = at + torch.arange(-self.context, 0)
         ahead = at + torch.arange(self.horizon)
-        return self.examples(
+        return self.encoder.examples(
             before=self.values[before],
             past=self.past[context],
             known=self.known[torch.cat([context, ahead], 1)],

@@ -93,7 +93,7 @@ class TabularRegression(Task):
         return losses.regression(outputs.squeeze(-1), targets, self.kind, delta=self.delta)
 
     def _values(self, outputs: Tensor) -> Tensor:
-        return outputs.squeeze(-1).double() * self.std + self.mean
+        return outputs.detach().squeeze(-1).double() * self.std + self.mean
 
     def decode(self, outputs: Tensor, batch: Batch) -> list[Answer]:
         return [{"value": value} for value in self._values(outputs).tolist()]

@@ -82,8 +82,8 @@ class TokenWindows:
     def _before(self, tokenizer: Tokenizer, text: str) -> np.ndarray:
         """The tokens that the first window of a stretch looks back at: one at least, an end where there is no text."""
         n = 1 if self.stride else self.look_back + 1
-        tokens = tokenizer.encode(text[-n * (1 if self.unit == "character" else REACH) :])[-n:] if text else []
-        return np.array(tokens, np.int32) if len(tokens) else np.array([END], np.int32)
+        found: Any = tokenizer.encode(text[-n * (1 if self.unit == "character" else REACH) :])[-n:] if text else []
+        return np.array(found, np.int32) if len(found) else np.array([END], np.int32)
 
     def __len__(self) -> int:
         return int(self.firsts[-1])

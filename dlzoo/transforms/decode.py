@@ -35,8 +35,8 @@ def read_image(source: Path | str | bytes, mode: Mode = "rgb", name: str | None 
     """The picture in a file (or in its bytes) as uint8 (C, H, W), C = 1 for grey and 3 for rgb.
 
     Turned as its EXIF orientation says; 16 bits scaled to 8, floats from 0..1; what is transparent shows
-    white; CMYK and palettes converted; the first frame of several. Raises DataError, with `name` or the path, for whatever is no such
-    picture, is cut short, or has more than 50 megapixels.
+    white; CMYK and palettes converted; the first frame of several. Raises DataError, with `name` or the path, for
+    whatever is no such picture, is cut short, or has more than 50 megapixels.
     """
     name = printable(name if name is not None else "picture" if isinstance(source, bytes) else str(source))
     try:

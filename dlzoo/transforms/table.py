@@ -157,7 +157,7 @@ class TableEncoder:
             columns = [np.interp(column, known["knots"], known["normal"]) for column, known in maps]
             return np.stack(columns, 1) if columns else values
         scaled = (values - self._shift) / self._divide
-        return scaled / np.sqrt(1 + (scaled / 3) ** 2) if self.scale == "robust" else np.clip(scaled, -FAR, FAR)
+        return scaled / np.hypot(1, scaled / 3) if self.scale == "robust" else np.clip(scaled, -FAR, FAR)
 
     def state_dict(self) -> dict[str, Any]:
         return {"columns": self.columns, "constant": self.constant}

@@ -195,6 +195,7 @@ class BytePairs(Tokenizer):
         self._bpe.train_from_iterator(texts, trainer)
 
     def encode(self, text: str) -> np.ndarray:
+        text = text.encode("utf-8", "replace").decode()  # half a character, from a terminal: the library raises
         return np.array(self._bpe.encode(text).ids, np.int32) + np.int32(RESERVED)
 
     def decode(self, ids: Iterable[int]) -> str:

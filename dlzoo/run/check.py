@@ -1,0 +1,192 @@
+"""`dlzoo check`: whether config, data and model fit together; on request all of the data, and one real step."""
+
+from __future__ import annotations
+
+import math
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from dlzoo.config import Config
+from dlzoo.errors import DataError, printable
+
+if TYPE_CHECKING:
+    from dlzoo.run.train import Built
+
+MOST = 20
+"""Bad samples that are named; all are counted."""
+STEPS = 3
+"""Updates that are timed, after a first one."""
+
+
+def check(config: Config, *, data: bool = False, step: bool = False) -> dict[str, Any]:
+    """Build all that `config` names, and answer a few samples; what was found, as one JSON-able object.
+
+    data: encode every sample of every split. step: run an update or a few, and forecast the whole run.
+    Raises ConfigError for what does not fit, DataError for data that is not there or not usable.
+    """
+    from dlzoo.engine.runtime import Runtime
+    from dlzoo.run.train import build
+
+    try:
+        built = build(config, Runtime(config.train))
+    except DataError as error:
+        raise DataError(f"{error}\nall keys of the config are right, and the model fits the task") from error
+    splits = {name: built.task.pieces(split, name) for name, split in built.splits.items()}
+    report: dict[str, Any] = {
+        "task": config.task.name,
+        "data": config.data.name,
+        "model": config.model.name,
+        "splits": {name: len(pieces) for name, pieces in splits.items()},
+        "weights": sum(parameter.numel() for parameter in built.network.parameters()),
+        "steps": _steps(config, len(splits["train"])),
+        "notes": [*built.dataset.notes, *built.task.notes],
+    }
+    if data:
+        report["read"] = _read(built, splits)
+    _rehearse(built, splits)
+    if step:
+        report["forecast"] = _forecast(built, splits, report["steps"])
+    return report
+
+
+def failed(report: dict[str, Any]) -> bool:
+    """Whether `check` found something that has to be mended."""
+    return bool(report.get("read", {}).get("bad"))
+
+
+def _steps(config: Config, pieces: int) -> int:
+    return config.train.steps or (config.train.epochs or 1) * math.ceil(pieces / config.train.batch_size)
+
+
+def _rehearse(built: Built, splits: dict[str, Any]) -> None:
+    """Score two pieces, so that a model, a head, a loss or a metric that cannot work fails here."""
+    from dlzoo.engine.loader import batches
+    from dlzoo.engine.loop import evaluate
+    from dlzoo.run.session import monitored
+
+    built.runtime.place(built.network)
+    few = batches(built.task, splits.get("validation", splits["train"]), 2)
+    monitored(built.config, evaluate(built.network, built.task, islice(few, 1), built.runtime))
+
+
+def _read(built: Built, splits: dict[str, Any]) -> dict[str, Any]:
+    """Encode every piece of every split, once; bad ones are counted, the first of them named."""
+    from tqdm import tqdm
+
+    bad: list[str] = []
+    count = total = 0
+    for name, pieces in splits.items():
+        for index in tqdm(range(len(pieces)), desc=f"reading {name}", file=sys.stderr, disable=None, leave=False):
+            total += 1
+            try:
+                built.task.encode(pieces[index])
+            except DataError as error:
+                count += 1
+                bad += [str(error)] if len(bad) < MOST else []
+    return {"samples": total, "bad": count, "errors": bad}
+
+
+def _forecast(built: Built, splits: dict[str, Any], steps: int) -> dict[str, Any]:
+    """Seconds, memory and disk of the whole run, from a few updates and one evaluated batch."""
+    from dlzoo.engine import optimizer
+    from dlzoo.engine.loader import Loader, Scored
+    from dlzoo.engine.loop import train
+    from dlzoo.run.session import Session
+
+    config, task, train_config = built.config, built.task, built.config.train
+    started = time.perf_counter()
+    loader = Loader(
+        task,
+        splits["train"],
+        batch_size=train_config.batch_size,
+        seed=train_config.seed,
+        accumulate=train_config.accumulate,
+        workers=train_config.workers or 0,
+        processes=built.runtime.processes,
+    )
+    reading = time.perf_counter() - started
+    session = Session(config, task, built.network, built.runtime, max(steps, STEPS + 1))
+    rows = train(
+        session.network,
+        task,
+        loader,
+        session.optimizer,
+        built.runtime,
+        session.lr,
+        steps=STEPS + 1,
+        clip=train_config.clip,
+        average=session.average,
+    )
+    seconds = list(_laps(rows))
+    update = statistics.median(seconds[1:])
+    evaluation = 0.0
+    if "validation" in splits:
+        size = config.evaluate.batch_size or train_config.batch_size
+        held = Scored(task, splits["validation"], size, built.runtime.processes)
+        started = time.perf_counter()
+        session.evaluate(islice(held, 1))
+        evaluation = (time.perf_counter() - started) * math.ceil(len(splits["validation"]) / size)
+    evaluations = math.ceil(steps / (config.evaluate.every or len(loader)))
+    weights = _bytes(built.network.state_dict())
+    state = _bytes(optimizer.state(session.optimizer, built.network)) + (weights if session.average else 0)
+    return {
+        "seconds_per_update": update,
+        "seconds": reading + seconds[0] + update * steps + evaluation * evaluations,
+        "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        * (1 if sys.platform == "darwin" else 1024)
+        / 1e6,
+        "disk_mb": (3 * (weights + state) + weights) / 1e6,
+    }
+
+
+def _laps(rows: Iterator[Any]) -> Iterator[float]:
+    """Seconds that each row took to come."""
+    before = time.perf_counter()
+    for row in rows:
+        row.check()
+        now = time.perf_counter()
+        yield now - before
+        before = now
+
+
+def _bytes(tensors: dict[str, Any]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+
+
+def show(name: str, report: dict[str, Any]) -> None:
+    """Print what `check` found."""
+    sizes = " · ".join(f"{split} {count:,}" for split, count in report["splits"].items())
+    print(f"config  {printable(name)} is valid")
+    print(f"data    {report['data']}: {sizes}")
+    print(f"model   {report['model']}: {report['weights']:,} weights; it fits {report['task']}")
+    print(f"train   {report['steps']:,} updates")
+    for note in report["notes"]:
+        print(f"note    {printable(note)}")
+    if "read" in report:
+        read = report["read"]
+        print(f"read    {read['samples']:,} samples, {read['bad']:,} bad")
+        for error in read["errors"]:
+            print(f"        {printable(error)}")
+        if read["bad"] > len(read["errors"]):
+            print(f"        ... and {read['bad'] - len(read['errors']):,} more")
+    if "forecast" in report:
+        forecast = report["forecast"]
+        print(
+            f"step    {forecast['seconds_per_update']:.3g} s an update; about {_duration(forecast['seconds'])} in all, "
+            f"{forecast['memory_mb']:,.0f} MB of memory, {forecast['disk_mb']:,.1f} MB of disk"
+        )
+
+
+def _duration(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 100
+        else f"{seconds / 60:.0f} min"
+        if seconds < 6000
+        else f"{seconds / 3600:.1f} h"
+    )

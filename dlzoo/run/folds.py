@@ -1,0 +1,72 @@
+"""`dlzoo train --folds K`: a model a fold, and the mean and standard deviation of every test metric."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dlzoo.config import Config
+from dlzoo.errors import printable
+from dlzoo.run.folder import ROOT
+from dlzoo.run.train import Outcome, train
+
+
+@dataclass
+class Folds:
+    """How the trainings of all folds ended."""
+
+    runs: list[Outcome]
+    code: int = 0
+
+    @property
+    def metrics(self) -> dict[str, tuple[float, float]]:
+        """Mean and standard deviation over the folds of every metric that all of them have."""
+        found = [run.metrics for run in self.runs]
+        names = [name for name in found[0] if all(isinstance(metrics.get(name), float | int) for metrics in found)]
+        values = {name: [metrics[name] for metrics in found] for name in names}
+        return {name: (statistics.fmean(v), statistics.stdev(v) if len(v) > 1 else 0.0) for name, v in values.items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "runs": [run.to_dict() for run in self.runs],
+            "metrics": {name: {"mean": mean, "sd": sd} for name, (mean, sd) in self.metrics.items()},
+            "code": self.code,
+        }
+
+
+def folds(
+    config: Config,
+    count: int,
+    *,
+    root: Path = ROOT,
+    imports: Sequence[Path] = (),
+    argv: Sequence[str] = (),
+    quiet: bool = False,
+) -> Folds:
+    """Train `config` once for each of `count` folds, the fold being the test split, each in a run of its own.
+
+    A signal stops the fold under way, which can be resumed, and those that were to come.
+    """
+    found = Folds([])
+    name = config.name or f"{config.data.name}_{config.model.name}"
+    for fold in range(count):
+        split = replace(config.split, folds=count, fold=fold)
+        one = replace(config, split=split, name=f"{name}-fold{fold}")
+        outcome = train(one, root=root, imports=imports, argv=argv, quiet=True)
+        found.runs.append(outcome)
+        if outcome.code:
+            found.code = outcome.code
+            return found
+    if not quiet:
+        for run in found.runs:
+            print(
+                f"{printable(str(run.run))}: " + ", ".join(f"{name} {run.metrics[name]:.4f}" for name in found.metrics)
+            )
+        width = max(map(len, found.metrics), default=0)
+        print(f"mean of {count} folds ± standard deviation")
+        for name, (mean, deviation) in found.metrics.items():
+            print(f"{name.ljust(width)}  {mean:.4f} ± {deviation:.4f}")
+    return found

@@ -1,0 +1,88 @@
+"""How the program meets a terminal or a pipe: what is said of an error, with which exit code, and when nobody reads."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+from dlzoo.errors import ConfigError, UserError, printable
+
+MOST = 20
+"""Mistakes of one config that are printed."""
+
+
+class Lasting:
+    """A stream that goes on, into nothing, when its reader leaves: a training outlives the terminal that watches it."""
+
+    def __init__(self, stream: Any):
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, if anyone reads."""
+        try:
+            self.stream.write(text)
+        except (BrokenPipeError, AttributeError):  # AttributeError: there never was a stream
+            drop(self.stream)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, if anyone reads."""
+        try:
+            self.stream.flush()
+        except (BrokenPipeError, AttributeError):
+            drop(self.stream)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+def drop(stream: Any) -> None:
+    """Send what still comes to `stream` nowhere."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Words and an exit code for whatever goes wrong: a user's mistake never shows a traceback."""
+    try:
+        yield
+    except UserError as error:
+        _fail(error, _wording(error), error.code)
+    except KeyboardInterrupt as error:
+        _fail(error, "stopped by Ctrl-C", 130)
+    except BrokenPipeError:
+        drop(sys.stdout)
+        sys.exit(141)  # as a program that SIGPIPE ends
+    except MemoryError as error:
+        _fail(error, "error: out of memory; try a smaller batch_size, or accumulate", 6)
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(where.filename).name}:{where.lineno}"
+        _fail(
+            error,
+            f"error: a bug in dlzoo: {type(error).__name__}: {printable(str(error))} ({place}). Please report it; "
+            "DLZOO_DEBUG=1 shows the traceback.",
+            1,
+        )
+
+
+def _wording(error: UserError) -> str:
+    lines = str(error).splitlines() or [type(error).__name__]
+    if isinstance(error, ConfigError) and len(lines) > 1:
+        more = [f"  ... and {len(lines) - MOST} more"] if len(lines) > MOST else []
+        return "\n".join([f"error: {len(lines)} mistakes", *(f"  {printable(line)}" for line in lines[:MOST]), *more])
+    return "error: " + "\n".join(map(printable, lines))
+
+
+def _fail(error: BaseException, message: str, code: int) -> NoReturn:
+    if os.environ.get("DLZOO_DEBUG") == "1":
+        traceback.print_exception(error)
+    with suppress(OSError, ValueError):
+        print(message, file=sys.stderr)
+    sys.exit(code)

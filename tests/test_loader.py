@@ -1,0 +1,181 @@
+"""The order of training, the cache, workers: the same batches wherever they come from."""
+
+import os
+import signal
+from random import Random
+
+import pytest
+import torch
+
+from dlzoo.engine import encoded, loader
+from dlzoo.engine.loader import Loader, Scored, batches
+from dlzoo.engine.order import Order, micro_batches
+from dlzoo.errors import DataError, ResourceError
+from dlzoo.task import Batch
+
+
+class Numbers:
+    """Pieces 0 to n-1: ragged and dense tensors from the index; some may be bad."""
+
+    def __init__(self, count: int, bad: int | None = None):
+        self.count, self.bad = count, bad
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        if index == self.bad:
+            raise DataError("the picture is broken")
+        return {"number": index}
+
+    def source(self, index):
+        return f"file.csv:{index + 2}"
+
+
+class Count:
+    """A task as far as a loader sees it."""
+
+    def __init__(self, draws=False):
+        self.draws, self.ragged = draws, ("tokens",)
+
+    def encode(self, sample, rng: Random | None = None):
+        number = sample["number"]
+        extra = rng.random() if rng else 0.0
+        return {"tokens": torch.arange(number % 7 + 1), "value": torch.tensor([number, extra])}
+
+    def encode_many(self, samples):
+        from dlzoo.task import columns
+
+        return columns([self.encode(sample) for sample in samples], self.ragged)
+
+    def collate(self, columns):
+        tokens = torch.nn.utils.rnn.pad_sequence(columns["tokens"], batch_first=True)
+        return Batch({"x": tokens, "value": columns["value"]}, {}, count=len(tokens))
+
+
+def run(task, workers=0, start=0, stop=12, count=37, **more):
+    made = Loader(task, Numbers(count), batch_size=8, seed=3, workers=workers, **more)
+    return [[(b.indices, b.inputs["x"], b.inputs["value"]) for b in window] for window in made.windows(start, stop)]
+
+
+def same(one, other):
+    flat = [[item for window in side for batch in window for item in batch] for side in (one, other)]
+    return len(flat[0]) == len(flat[1]) and all(
+        torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in zip(*flat, strict=True)
+    )
+
+
+@pytest.mark.parametrize("lengths", [None, torch.arange(37) % 5])
+def test_an_epoch_has_every_piece_once_and_another_order_each_time(lengths):
+    order = Order(37, 8, seed=0, lengths=lengths)
+    epochs = [torch.cat(order.epoch(epoch)).tolist() for epoch in range(3)]
+    assert all(sorted(epoch) == list(range(37)) for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2]
+    assert epochs[1] == torch.cat(Order(37, 8, 0, lengths).epoch(1)).tolist()
+    assert epochs[1] != torch.cat(Order(37, 8, 1, lengths).epoch(1)).tolist()
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(16, [8, 8]), (17, [8, 9]), (18, [8, 8, 2]), (1, [1]), (5, [5])])
+def test_a_last_window_of_one_joins_the_one_before(count, sizes):
+    assert [len(window) for window in Order(count, 8, 0).epoch(0)] == sizes
+
+
+def test_bucketing_puts_like_lengths_together():
+    lengths = torch.randint(1, 100, (4000,), generator=torch.Generator().manual_seed(0))
+    spread = [int(lengths[w].max() - lengths[w].min()) for w in Order(4000, 20, 0, lengths).epoch(0)]
+    assert sum(spread) / len(spread) < 5
+
+
+@pytest.mark.parametrize("length", range(1, 18))
+@pytest.mark.parametrize(("accumulate", "world"), [(1, 1), (4, 1), (1, 3), (2, 2)])
+def test_micro_batches_of_all_processes_are_the_window(length, accumulate, world):
+    window = torch.arange(length)
+    parts = [micro_batches(window, 16, accumulate, rank, world) for rank in range(world)]
+    assert sorted(torch.cat([part for rank in parts for part in rank]).tolist()) == window.tolist()
+    assert all(len(rank) <= accumulate and all(len(part) for part in rank) for rank in parts)
+
+
+def test_a_start_in_mid_epoch_goes_on_with_the_same_batches():
+    for task in (Count(), Count(draws=True)):
+        assert same(run(task)[4:], run(task, start=4))
+
+
+def test_workers_change_nothing():
+    task = Count(draws=True)
+    alone = run(task, accumulate=2)
+    assert same(alone, run(task, accumulate=2, workers=1)) and same(alone, run(task, accumulate=2, workers=2))
+    assert same(alone[7:], run(task, accumulate=2, workers=2, start=7))
+    assert not same(alone, run(Count(), accumulate=2))
+
+
+def test_drawing_differs_by_epoch_and_piece_alone():
+    values = {}
+    for epoch, windows in enumerate((run(Count(draws=True), 0, 0, 5), run(Count(draws=True), 0, 5, 10))):
+        for window in windows:
+            for indices, _, value in window:
+                values |= {(epoch, i): float(v[1]) for i, v in zip(indices, value, strict=True)}
+    assert len(set(values.values())) == 74
+
+
+def test_the_cache_gives_what_encoding_gives(monkeypatch):
+    in_memory = run(Count())
+    monkeypatch.setattr(encoded, "IN_MEMORY", 100)
+    assert same(in_memory, run(Count()))
+    kept = encoded.Kept(Count(), Numbers(37))
+    assert kept.gather([5, 3], 0)["value"].tolist() == [[5, 0], [3, 0]]
+    assert [t.tolist() for t in kept.gather([1, 8], 0)["tokens"]] == [[0, 1], [0, 1]]
+    assert kept.lengths().tolist() == [i % 7 + 1 for i in range(37)]
+
+
+def test_evaluation_takes_every_piece_once_over_the_processes():
+    class Two:
+        world = 2
+
+    for make in (lambda p: batches(Count(), Numbers(11), 4, p), lambda p: Scored(Count(), Numbers(11), 4, p)):
+        seen = []
+        for rank in range(2):
+            processes = Two()
+            processes.rank = rank
+            seen += [i for batch in make(processes) for i in batch.indices]
+        assert sorted(seen) == list(range(11))
+    assert [i for batch in batches(Count(), Numbers(11), 4) for i in batch.indices] == list(range(11))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("draws", [False, True])
+def test_a_bad_piece_is_named_with_its_place(draws, workers):
+    with pytest.raises(DataError, match=r"^file.csv:13: the picture is broken$"):
+        for _ in Loader(Count(draws), Numbers(37, bad=11), batch_size=8, workers=workers).windows(0, 5):
+            pass
+
+
+def test_examples_that_do_not_stand_in_one_batch_are_named():
+    class Wide(Count):
+        def encode(self, sample, rng=None):
+            example = super().encode(sample, rng)
+            return example if sample["number"] != 20 else {**example, "value": torch.zeros(3)}
+
+    with pytest.raises(DataError, match=r"file.csv:22: value is \(3,\)"):
+        Loader(Wide(), Numbers(37), batch_size=8)
+
+
+def test_an_empty_split_is_refused():
+    with pytest.raises(DataError, match="empty"):
+        Loader(Count(), Numbers(0), batch_size=8)
+
+
+@pytest.mark.parametrize("fate", ["killed", "stuck"])
+def test_a_lost_worker_ends_the_run_soon(fate, monkeypatch):
+    class Fatal(Count):
+        def encode(self, sample, rng=None):
+            if sample["number"] == 11 and os.getpid() != parent:
+                if fate == "killed":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                signal.pause()
+            return super().encode(sample, rng)
+
+    parent = os.getpid()
+    monkeypatch.setattr(loader, "PATIENCE", 1.5)
+    with pytest.raises(ResourceError, match="killed" if fate == "killed" else "stuck"):
+        for _ in Loader(Fatal(draws=True), Numbers(37), batch_size=8, workers=1).windows(0, 5):
+            pass
