@@ -26,7 +26,7 @@ from dlzoo.options import (
     bars,
     words_and_options,
 )
-from dlzoo.terminal import Lasting, guarded
+from dlzoo.terminal import Stream, guarded
 
 if TYPE_CHECKING:
     from dlzoo.config import Config
@@ -94,7 +94,7 @@ def train(
     from dlzoo.run import folds as many
     from dlzoo.run import train as run
 
-    sys.stdout, sys.stderr = Lasting(sys.stdout), Lasting(sys.stderr)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = Stream(sys.stdout, lasts=True), Stream(sys.stderr, lasts=True)  # type: ignore[assignment]
     shared: dict[str, Any] = {"root": runs, "imports": imports, "argv": sys.argv, "quiet": json}
     outcome: Any
     if resume is not None:
@@ -293,11 +293,8 @@ def _print_json(value: Any) -> None:
 def main() -> None:
     """The console script `dlzoo`."""
     with guarded():
-        code = 0
+        sys.stdout = Stream(sys.stdout)  # type: ignore[assignment]
         try:
             app()
-        except SystemExit as leaving:
-            code = leaving.code if isinstance(leaving.code, int) else 0 if leaving.code is None else 1
-        if sys.stdout is not None:
+        finally:
             sys.stdout.flush()
-        sys.exit(code)

@@ -16,35 +16,44 @@ MOST = 20
 """Mistakes of one config that are printed."""
 
 
-class Lasting:
-    """A stream that goes on, into nothing, when its reader leaves: a training outlives the terminal that watches it."""
+class Gone(Exception):  # noqa: N818
+    """Nobody reads our output any more."""
 
-    def __init__(self, stream: Any):
+
+class Stream:
+    """stdout or stderr whose reader may leave (`| head`, a closed terminal), or may never have been there (`>&-`).
+
+    A stream that lasts goes on into nothing, so that a training outlives whoever watches it; others raise Gone.
+    """
+
+    def __init__(self, stream: Any, lasts: bool = False):
         self.stream = stream
+        self.lasts = lasts
 
     def write(self, text: str) -> int:
-        """Write, if anyone reads."""
-        try:
+        """Write `text`, if anyone reads."""
+        with self._watched():
             self.stream.write(text)
-        except (BrokenPipeError, AttributeError):  # AttributeError: there never was a stream
-            drop(self.stream)
         return len(text)
 
     def flush(self) -> None:
         """Flush, if anyone reads."""
-        try:
+        with self._watched():
             self.stream.flush()
-        except (BrokenPipeError, AttributeError):
-            drop(self.stream)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            if self.stream is not None:
+                yield
+        except BrokenPipeError as error:
+            with suppress(OSError, ValueError, AttributeError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+            if not self.lasts:
+                raise Gone from error
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
-
-
-def drop(stream: Any) -> None:
-    """Send what still comes to `stream` nowhere."""
-    with suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextmanager
@@ -56,8 +65,7 @@ def guarded() -> Iterator[None]:
         _fail(error, _wording(error), error.code)
     except KeyboardInterrupt as error:
         _fail(error, "stopped by Ctrl-C", 130)
-    except BrokenPipeError:
-        drop(sys.stdout)
+    except Gone:
         sys.exit(141)  # as a program that SIGPIPE ends
     except MemoryError as error:
         _fail(error, "error: out of memory; try a smaller batch_size, or accumulate", 6)

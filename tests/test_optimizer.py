@@ -56,7 +56,9 @@ def test_every_optimizer_goes_on_from_its_state_bit_for_bit(name):
     optimizer = optimizers.build(config, second, CPU)
     optimizers.restore(optimizer, second, saved)
     updates(second, optimizer, 3, start=3)
-    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), second.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(whole.state_dict().values(), second.state_dict().values(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
@@ -80,7 +82,9 @@ def test_every_optimizer_is_torchs_own_with_these_arguments(name):
 def test_state_of_other_weights_is_refused():
     network = model()
     with pytest.raises(RunError, match="other weights"):
-        optimizers.restore(optimizers.build(OPTIMIZERS["sgd"](), network, CPU), network, {"9.weight/step": torch.ones(())})
+        optimizers.restore(
+            optimizers.build(OPTIMIZERS["sgd"](), network, CPU), network, {"9.weight/step": torch.ones(())}
+        )
 
 
 def factors(schedule, steps: int = 40) -> list[float]:

@@ -180,8 +180,8 @@ class _Bytes:
         if self.parts:
             self._spill()
         self.file.flush()
-        # written through a private mapping nothing would reach the file; and nobody writes
         mapped = mmap.mmap(self.file.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+        self.file.close()  # the mapping keeps what is in it
         return torch.frombuffer(mapped, dtype=self.dtype)
 
 

@@ -6,7 +6,7 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -148,21 +148,26 @@ def _in_workers(source: encoded.Source, jobs: Iterator[Job], workers: int) -> It
         except StopIteration:
             return
         except RuntimeError as error:
-            raise _lost(error, workers) from error
+            raise _lost(error, getattr(iterator, "_workers", [])) from error
         if isinstance(found, UserError):
             raise found
         yield encoded.unpack(found)
 
 
-def _lost(error: RuntimeError, workers: int) -> Exception:
-    text = str(error)
-    if "timed out" in text:
+def _lost(error: RuntimeError, workers: Sequence[Any]) -> Exception:
+    """What became of the workers, in a user's words; `error` itself where it is about something else."""
+    for number, worker in enumerate(workers):
+        if worker.exitcode:
+            how = (
+                f"was killed (signal {-worker.exitcode}), usually for want of memory"
+                if worker.exitcode < 0
+                else "ended"
+            )
+            return ResourceError(f"data worker {number} {how}; train.workers is {len(workers)}: try fewer, or 0")
+    if "timed out" in str(error):
         return ResourceError(
-            f"no batch for {PATIENCE:.0f} s: a data worker is stuck; train.workers: 0 reads without workers"
+            f"no batch for {PATIENCE:.0f} s: a data worker is stuck; try train.workers: 0 to see where"
         )
-    if "worker" in text and ("killed" in text or "exited unexpectedly" in text):
-        what = text.splitlines()[0].rstrip(".")
-        return ResourceError(f"{what}, usually for want of memory; train.workers is {workers}: try fewer, or 0")
     return error
 
 

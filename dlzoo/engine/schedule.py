@@ -66,7 +66,7 @@ class Drops:
             self.best, self.waiting = (None if math.isnan(score) else score), 0
             return False
         self.waiting += 1
-        if self.waiting <= schedule.patience:
+        if self.waiting < schedule.patience:
             return False
         self.waiting = 0
         lower = max(self.factor * schedule.factor, schedule.floor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -12,6 +13,7 @@ from dlzoo.engine import loop
 from dlzoo.engine.loader import Loader
 from dlzoo.engine.loop import Scores
 from dlzoo.engine.record import Record, finite
+from dlzoo.errors import ResourceError, UserError
 from dlzoo.interrupt import Interrupt
 from dlzoo.run.folder import Run
 from dlzoo.run.session import Session, monitored
@@ -65,11 +67,10 @@ class Fit:
             clip=plan.clip,
             average=session.average,
         )
-        for row in rows:
+        for row in self._saved_if_lost(rows):
             session.take(row)
             self.record.advance()
-            last = row.step == session.steps
-            due = last or row.step % self.every == 0
+            due = row.step == session.steps or row.step % self.every == 0
             asked = self.asked()
             if due or asked or row.step % plan.log_every == 0:
                 row.check()
@@ -77,7 +78,7 @@ class Fit:
             if due:
                 session.evaluated = False
                 asked = not self.look() or asked
-            last = last or session.exhausted
+            last = row.step == session.steps or session.exhausted
             if asked or last or (due if plan.save_every is None else row.step % plan.save_every == 0):
                 row.check()
                 self.save()
@@ -90,6 +91,15 @@ class Fit:
                 )
                 break
         return True
+
+    def _saved_if_lost(self, rows: Iterator[loop.Row]) -> Iterator[loop.Row]:
+        """The rows; where memory or a worker fails in an update, the one before it is saved first."""
+        try:
+            yield from rows
+        except (ResourceError, MemoryError, RuntimeError):
+            with suppress(UserError):
+                self.save()
+            raise
 
     def look(self) -> bool:
         """Evaluate, and keep the model if it is the best so far (or if nothing can tell); False if stopped."""
