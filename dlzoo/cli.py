@@ -26,7 +26,7 @@ from dlzoo.options import (
     bars,
     words_and_options,
 )
-from dlzoo.terminal import Stream, guarded
+from dlzoo.terminal import guarded, outlast, watched
 
 if TYPE_CHECKING:
     from dlzoo.config import Config
@@ -94,7 +94,7 @@ def train(
     from dlzoo.run import folds as many
     from dlzoo.run import train as run
 
-    sys.stdout, sys.stderr = Stream(sys.stdout, lasts=True), Stream(sys.stderr, lasts=True)  # type: ignore[assignment]
+    outlast()
     shared: dict[str, Any] = {"root": runs, "imports": imports, "argv": sys.argv, "quiet": json}
     outcome: Any
     if resume is not None:
@@ -292,9 +292,5 @@ def _print_json(value: Any) -> None:
 
 def main() -> None:
     """The console script `dlzoo`."""
-    with guarded():
-        sys.stdout = Stream(sys.stdout)  # type: ignore[assignment]
-        try:
-            app()
-        finally:
-            sys.stdout.flush()
+    with guarded(), watched():
+        app()

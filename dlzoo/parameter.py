@@ -84,7 +84,7 @@ def spelled(kind: Any) -> str:
         return " or ".join(map(spelled, inside))
     if origin is not None:
         return f"{origin.__name__} of {', '.join('...' if part is ... else spelled(part) for part in inside)}"
-    return {str: "text"}.get(kind, kind.__name__)
+    return "text" if kind is str else str(kind.__name__)
 
 
 def optional(kind: Any) -> bool:

@@ -106,7 +106,8 @@ class Task(ABC):
     @abstractmethod
     def facts(self) -> dict[str, Any]:
         """Sizes that a model's parameters of the same names are filled with: in_channels, image_size, in_features,
-        vocab_size, context, categories."""
+        vocab_size, context, categories.
+        """
 
     requires: tuple[str, ...] = ()
     """Facts that a model must take: one that lacks them is refused, never fed silently (say, `categories`)."""
@@ -193,7 +194,8 @@ class Task(ABC):
 
 class Network(nn.Module):
     """head(backbone(inputs)): each of the two gets the inputs that its forward names; a backbone's mask is shortened
-    by its stride before the head gets it."""
+    by its stride before the head gets it.
+    """
 
     def __init__(self, backbone: nn.Module, head: nn.Module):
         super().__init__()

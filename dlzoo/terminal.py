@@ -27,7 +27,7 @@ class Stream:
     """
 
     def __init__(self, stream: Any, lasts: bool = False):
-        self.stream = stream
+        self.stream = open(os.devnull, "w", encoding="utf-8") if stream is None else stream  # noqa: SIM115
         self.lasts = lasts
 
     def write(self, text: str) -> int:
@@ -44,8 +44,7 @@ class Stream:
     @contextmanager
     def _watched(self) -> Iterator[None]:
         try:
-            if self.stream is not None:
-                yield
+            yield
         except BrokenPipeError as error:
             with suppress(OSError, ValueError, AttributeError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
@@ -54,6 +53,23 @@ class Stream:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
+
+
+@contextmanager
+def watched() -> Iterator[None]:
+    """Stdout and stderr as Streams."""
+    sys.stdout, sys.stderr = Stream(sys.stdout), Stream(sys.stderr, lasts=True)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+
+
+def outlast() -> None:
+    """From now on nothing is given up because nobody watches."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, Stream):
+            stream.lasts = True
 
 
 @contextmanager

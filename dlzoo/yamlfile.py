@@ -75,16 +75,15 @@ class Loader(yaml.SafeLoader):
     count = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        event = self.peek_event()
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        mark: Any = event.start_mark
         self.count += 1
         if isinstance(event, yaml.AliasEvent):
-            raise Refused(
-                event.start_mark, f"aliases (*{printable(event.anchor)}) are not allowed; write the value out"
-            )
+            raise Refused(mark, f"aliases (*{printable(str(event.anchor))}) are not allowed; write the value out")
         if self.depth >= DEEPEST:
-            raise Refused(event.start_mark, f"nested more than {DEEPEST} deep")
+            raise Refused(mark, f"nested more than {DEEPEST} deep")
         if self.count > NODES:
-            raise Refused(event.start_mark, f"more than {NODES:,} values")
+            raise Refused(mark, f"more than {NODES:,} values")
         self.depth += 1
         node = super().compose_node(parent, index)
         self.depth -= 1

@@ -213,8 +213,10 @@ def test_a_training_goes_on_when_its_reader_leaves():
         for _ in range(3):
             stream.write("x" * 100_000)
             stream.flush()
-    Stream(None, lasts=True).write("x")  # `>&-`: there is no stdout at all
-    Stream(None).flush()
+    nowhere = Stream(None)  # `>&-`: there is no stdout at all
+    nowhere.write("x")
+    nowhere.flush()
+    nowhere.close()
 
 
 def test_a_module_in_the_working_folder_is_not_imported(tmp_path):  # S29

@@ -138,7 +138,8 @@ def test_a_level_and_a_scale_change_nothing_but_the_level_and_the_scale(normaliz
     plain, changed = made(), made()
     changed["series"] = changed["series"].double() * 4 + 5000
     answers = [
-        task.answer(model, task.collate(columns([task.encode({**sample, "name": "new"})]))) for sample in (plain, changed)
+        task.answer(model, task.collate(columns([task.encode({**sample, "name": "new"})])))
+        for sample in (plain, changed)
     ]
     ours, theirs = (np.array(answer[0]["forecast"]) for answer in answers)
     np.testing.assert_allclose(ours * 4 + 5000, theirs, rtol=1e-4)

@@ -4,16 +4,22 @@ import csv
 import io
 import json
 import os
+import shutil
 
 import pytest
 import torch
+from PIL import Image
+from sklearn import datasets
 from torch import nn
+from trained import train
 
+from dlzoo import cli
+from dlzoo import config as configs
 from dlzoo.engine.runtime import Runtime
 from dlzoo.errors import DataError, OutputError, UserError
 from dlzoo.run import answers as writers
-from dlzoo.run import inputs
-from dlzoo.run.predict import Tally, answer, convert, options_of, samples
+from dlzoo.run import build, inputs
+from dlzoo.run.predict import Tally, answer, convert, options_of, predict, samples
 from dlzoo.task import Batch, Task
 
 TEXT, ROW, IMAGE = ("text", "label"), ("row", "label"), ("image", "label")
@@ -33,7 +39,7 @@ def expand(arguments, needs=TEXT, exclude=None):
 def stdin(monkeypatch):
     def give(text):
         data = text if isinstance(text, bytes) else text.encode()
-        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(data))))
 
     return give
 
@@ -327,3 +333,194 @@ def test_the_exit_code_says_how_many_were_answered():
         assert list(tally.count(answers)) == answers and tally.code == code
     with pytest.raises(DataError):
         list(Tally().count([]))
+
+
+# ---- end to end, on runs trained here
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("predict")
+    for name in ("digits", "credit", "diabetes", "spam", "austen", "airline"):
+        train(folder / "runs" / name, name, steps=3)
+    digits = datasets.load_digits().images
+    (folder / "pictures").mkdir()
+    for i in range(5):
+        Image.fromarray((digits[i] * 15.9).astype("uint8")).save(folder / "pictures" / f"{i}.png")
+    (folder / "mails.jsonl").write_text('{"text": "win money"}\n{"text": "see you at nine"}\n')
+    (folder / "months.csv").write_text(
+        "month,passengers\n" + "".join(f"19{50 + i // 12}-{i % 12 + 1:02d},{100 + i}\n" for i in range(40))
+    )
+    dataset = build.build_dataset(
+        configs.from_dict({"task": "tabular_classification", "data": "credit", "model": "mlp"}, "test")
+    )
+    with (folder / "customers.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = [{key: "" if value is None else value for key, value in dataset[i]["row"].items()} for i in range(20)]
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+@pytest.fixture
+def here(runs, monkeypatch):
+    monkeypatch.chdir(runs)
+    return runs
+
+
+def cli_code(monkeypatch, *arguments):
+    monkeypatch.setattr("sys.argv", ["dlzoo", "predict", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return ended.value.code
+
+
+def lines(capsys):
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("run", "source", "keys", "count"),
+    [
+        ("digits", "pictures", {"label", "score", "scores"}, 5),
+        ("digits", "pictures/*.png", {"label", "score", "scores"}, 5),
+        ("credit", "customers.csv", {"label", "score", "scores"}, 20),
+        ("spam", "mails.jsonl", {"label", "score", "scores"}, 2),
+        ("spam", "Win money now, dear friend!", {"label", "score", "scores"}, 1),
+        ("austen", "It is a truth", {"text", "new"}, 1),
+        ("airline", "months.csv", {"forecast", "times"}, 1),
+    ],
+)
+def test_every_task_answers_a_users_file(run, source, keys, count, here, capsys):
+    options = {"max_new_tokens": "5"} if run == "austen" else {}
+    assert predict(run, [source], options=options) == 0
+    answers = lines(capsys)
+    assert len(answers) == count and all(keys <= set(answer) and answer["source"] for answer in answers)
+
+
+def test_a_moved_run_and_a_copied_model_give_the_same_answers(here, tmp_path, monkeypatch, capsys):
+    predict("credit", ["customers.csv"])
+    before = lines(capsys)
+    shutil.copytree(here / "runs" / "credit", tmp_path / "moved")
+    shutil.copytree(here / "runs" / "credit" / "model", tmp_path / "elsewhere" / "model")
+    shutil.copy(here / "customers.csv", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for run in ("moved", "elsewhere/model", "elsewhere"):
+        assert predict(run, ["customers.csv"]) == 0
+        assert lines(capsys) == before
+
+
+def test_the_batch_size_changes_no_answer(here, capsys):
+    for run, source in (("credit", "customers.csv"), ("digits", "pictures"), ("spam", "mails.jsonl")):
+        predict(run, [source], batch_size=1)
+        single = lines(capsys)
+        predict(run, [source], batch_size=3)
+        for one, other in zip(single, lines(capsys), strict=True):
+            assert one["source"] == other["source"] and one["scores"] == pytest.approx(other["scores"], abs=1e-5)
+
+
+def test_stdin_and_the_file_give_the_same_answers(here, stdin, capsys):
+    predict("credit", ["customers.csv"])
+    of_file = lines(capsys)
+    stdin((here / "customers.csv").read_text())
+    predict("credit", ["-"])
+    of_stdin = lines(capsys)
+    assert [answer["scores"] for answer in of_stdin] == [answer["scores"] for answer in of_file]
+    assert of_stdin[0]["source"] == "-:2"
+
+
+def test_a_series_comes_through_stdin(here, stdin, capsys):
+    predict("airline", ["months.csv"])
+    (of_file,) = lines(capsys)
+    stdin((here / "months.csv").read_text())
+    predict("airline", ["-"])
+    assert lines(capsys) == [{**of_file, "source": "-"}]
+
+
+def test_a_million_is_no_other_case_than_a_few(here, tmp_path, capsys):
+    head, *rows = (here / "customers.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "many.csv").write_text(head + "".join(rows) * 150)
+    assert predict("credit", [str(tmp_path / "many.csv")], output=tmp_path / "out.csv") == 0
+    found = table(tmp_path / "out.csv")
+    assert [row["source"] for row in found] == [f"{tmp_path}/many.csv:{i}" for i in range(2, 3002)]
+    assert {row["label"] for row in found[::20]} == {found[0]["label"]}
+
+
+BAD = {
+    "a missing file": ("credit", "gone.csv", None, "does not exist"),
+    "an empty file": ("credit", "data.csv", b"", "empty"),
+    "a header alone": ("credit", "data.csv", "header", ""),
+    "a column that is gone": ("credit", "data.csv", b"Status,Seniority\ngood,3\n", "no column"),
+    "no text": ("credit", "data.csv", b"\xff\xfe\x00a", ""),
+    "a picture that is none": ("digits", "x.png", b"GIF89a", ""),
+    "an empty picture": ("digits", "x.png", b"", "empty"),
+    "a text named .png": ("digits", "x.png", b"hello", "picture"),
+    "a zip as a table": ("credit", "data.csv", b"PK\x03\x04", "ZIP"),
+    "a series that is too short": ("airline", "data.csv", b"month,passengers\n1950-01,1\n1950-02,2\n", "context"),
+    "text in a series": ("airline", "data.csv", b"month,passengers\n1950-01,1\n1950-02,two\n", ""),
+    "JSON that is none": ("credit", "{oops", None, ""),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_input_alone_ends_with_3(case, here, tmp_path, monkeypatch, capsys):
+    run, name, content, words = BAD[case]
+    path = name
+    if content is not None:
+        path = tmp_path / name
+        path.write_bytes((here / "customers.csv").read_bytes().splitlines()[0] if content == "header" else content)
+    assert cli_code(monkeypatch, run, path) == 3
+    done = capsys.readouterr()
+    (answer_,) = [json.loads(line) for line in done.out.splitlines()]
+    assert set(answer_) == {"source", "error"} and words in answer_["error"]
+    assert (
+        "Traceback" not in done.err and done.err.startswith("error: 1 of 1 inputs") and len(done.err.splitlines()) <= 6
+    )
+
+
+def test_bad_rows_stand_among_good_ones_and_end_with_8(here, tmp_path, monkeypatch, capsys):
+    head, *rows = (here / "customers.csv").read_text().splitlines(keepends=True)
+    broken = rows[1].split(",")
+    number = next(i for i, cell in enumerate(broken) if cell.replace(".", "").isdigit())
+    (tmp_path / "rows.csv").write_text(
+        head + rows[0] + ",".join([*broken[:number], "zwei", *broken[number + 1 :]]) + rows[2] + "1,2\n"
+    )
+    assert cli_code(monkeypatch, "credit", tmp_path / "rows.csv", "-o", tmp_path / "out.csv") == 8
+    found = table(tmp_path / "out.csv")
+    assert [bool(row["error"]) for row in found] == [False, True, False, True]
+    assert [row["source"].rsplit(":", 1)[1] for row in found] == ["2", "3", "4", "5"]
+    assert "2 of 4 inputs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["nosuchrun", "x"], 4),
+        (["credit", "customers.csv", "-o", "out.xlsx"], 2),
+        (["credit", "customers.csv", "-o", "customers.csv"], 2),
+        (["credit", "customers.csv", "--temperature", "1"], 2),
+        (["austen", "x", "--temperature", "hot"], 2),
+        (["credit", "runs/credit/model/empty"], 3),
+        (["credit", "customers.csv", "-o", "customers.csv/x.csv"], 7),
+        (["credit"], 2),
+    ],
+)
+def test_exit_codes(arguments, code, here, monkeypatch, capsys):
+    before = (here / "customers.csv").read_bytes()
+    assert cli_code(monkeypatch, *arguments) == code
+    error = capsys.readouterr().err
+    assert "Traceback" not in error and error.startswith("error: ")
+    assert (here / "customers.csv").read_bytes() == before
+
+
+def test_an_empty_folder_is_an_error_and_leaves_no_file(here, tmp_path, monkeypatch, capsys):
+    (tmp_path / "empty").mkdir()
+    assert cli_code(monkeypatch, "digits", tmp_path / "empty", "-o", tmp_path / "out.csv") == 3
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_the_help_of_a_run_shows_its_options(here, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["dlzoo", "predict", "austen", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code and "--temperature" in capsys.readouterr().out

@@ -48,7 +48,7 @@ def flat(answer: Answer) -> dict[str, Any]:
 
 
 def rows(answer: Answer) -> Iterator[dict[str, Any]]:
-    """The rows of a table that an answer fills: one; where it has lists of one length (a forecast), one for each step."""
+    """The rows of a table that an answer fills: one; where it has lists of one length (a forecast), one a step."""
     row = flat(answer)
     lists = {key: value for key, value in row.items() if isinstance(value, list)}
     if len({len(value) for value in lists.values()}) != 1:
@@ -106,7 +106,8 @@ def readable(answer: Answer) -> str:
     """An answer as a person reads it; nothing in it can steer the terminal."""
     source = printable(str(answer.get("source", "")))
     if "error" in answer:
-        return f"{source}: error: {printable(str(answer['error']))}"
+        error = printable(str(answer["error"]))
+        return f"error: {error}" if error.startswith(source) else f"{source}: error: {error}"
     if "text" in answer:
         return "\n".join(printable(line) for line in str(answer["text"]).split("\n"))
     if "label" in answer:

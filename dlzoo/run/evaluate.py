@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from torch import nn
 
@@ -38,6 +38,8 @@ def score(
     write: a file for every answer with its source and the truth, as JSON lines. Of several processes each scores its
     share, and each sees the scores of all; the file holds the answers of the main one.
     """
+    if not len(pieces):
+        raise DataError("there is nothing to score in this split")
     return _scored(network, task, batches(task, pieces, batch_size, runtime.processes), pieces.source, runtime, write)
 
 
@@ -116,28 +118,29 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score a run's model on a split of its data, or on all of the data at `data`, and print the scores.
 
-    Writes metrics.json, predictions.jsonl and figures to `output`, or to evaluate/SPLIT in the run (to evaluate/DATA for
-    other data; nowhere for a model folder alone). Raises BelowBar where a metric is below `minimum` or above `maximum`.
+    Writes metrics.json, predictions.jsonl and figures to `output`, or to evaluate/SPLIT in the run (evaluate/DATA for
+    other data; figures of the test split into figures/; nothing for a model folder alone). Raises BelowBar for a metric
+    below `minimum` or above `maximum`.
     """
     model = portable.load(run, device=device, imports=imports or [])
     task, config = model.task, model.config
     size = batch_size or config.evaluate.batch_size or config.train.batch_size
-    dataset = build_dataset(replace(config, data=_elsewhere(config.data, data)) if data else config)
     name = _folder_name(data) if data else split
     folder = output or (model.run / "evaluate" / name if model.run else None)
     write = folder / "predictions.jsonl" if folder else None
+    dataset = build_dataset(replace(config, data=_elsewhere(config.data, data)) if data else config)
     if data and dataset.along is None and type(task).pieces is Task.pieces:
         streamed = Streamed(task, dataset, size)
         scores = _scored(model.network, task, streamed, streamed.source, model.runtime, write)
     else:
         subset = _whole(dataset) if data else _split(dataset, task, config, split)
-        scores = score(model.network, task, task.pieces(subset, "test" if data else split), model.runtime, size, write)
-    if not scores.count:
-        raise DataError(f"there is nothing to score in {printable(str(data)) if data else f'the {split} split'}")
+        pieces = task.pieces(subset, "test" if data else split)
+        scores = score(model.network, task, pieces, model.runtime, size, write)
     result = summary(task, scores, run=str(run), split=name)
     if folder:
         files.write_json(folder / "metrics.json", result)
-        report.scored(folder, task, scores)
+        tested = model.run is not None and not data and not output and split == "test"
+        report.scored(model.run / "figures" if model.run and tested else folder, task, scores)
         result["folder"] = str(folder)
     if json:
         print(json_.dumps(result, ensure_ascii=False, allow_nan=False, indent=2))
@@ -165,7 +168,7 @@ def show(result: dict[str, Any]) -> None:
         interval = " to ".join(map(number, intervals[name])) if name in intervals else ""
         lines.append([name, number(value), interval])
     if baseline:
-        head.append(baseline["name"])
+        head.append(f"baseline: {baseline['name']}")
         for line in lines:
             line.append(number(baseline[line[0]]) if line[0] in baseline else "")
     if sys.stdout.isatty():
@@ -228,4 +231,5 @@ def _split(dataset: Dataset, task: Task, config: Config, split: str) -> Subset:
 
 
 def _folder_name(data: Path) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", data.resolve().stem).strip(".")[:100] or "data"
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", data.resolve().stem).strip(".")[:100]
+    return f"data_{name}" if name in ("", "train", "validation", "test") else name

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
+from typing import cast
 
 from dlzoo.errors import DataError, printable
 
@@ -63,7 +64,7 @@ def expand(
     """
     for argument in arguments:
         if argument == "-":
-            yield from _stdin(needs, BufferedReader(sys.stdin.buffer))  # type: ignore[arg-type]
+            yield from _stdin(needs, cast(BufferedReader, sys.stdin.buffer))
         elif os.path.isdir(argument):
             yield from _folder(Path(argument), needs, skipped, exclude)
         elif os.path.lexists(argument):

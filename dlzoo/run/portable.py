@@ -101,7 +101,11 @@ def load(
     """A run's best model (or that in a copy of its model folder), verified, on the device, in evaluation mode."""
     found = read(run, imports)
     task = build_task(found.config)
-    task.load_state_dict(found.meta["task"])
+    try:
+        task.load_state_dict(found.meta["task"])
+    except (KeyError, TypeError) as error:
+        made = f"dlzoo {printable(str(found.meta.get('dlzoo')))}; this is {__version__}"
+        raise RunError(f"{printable(str(found.folder / 'model.json'))} does not hold what this task learns; it is of {made}") from error
     network = build_network(found.config, task)
     fill(network, found)
     # precision as in training: what was scored is what is answered

@@ -23,7 +23,8 @@ from dlzoo.run import portable
 from dlzoo.run.inputs import Input, Skipped, expand
 from dlzoo.task import Columns, Example, Task, columns
 
-BATCH_SIZE = 64
+BATCH_SIZE, ROWS = 64, 1024
+"""Samples that are answered at a time; of those that are encoded many at once."""
 
 
 @dataclass
@@ -92,7 +93,7 @@ def load_task(run: str | Path, imports: list[Path]) -> type[Task]:
 
 
 Item = tuple[str, Sample | Example | DataError]
-"""A source, and what it holds: a sample, raw where the task encodes many at once, else encoded; or what is wrong with it."""
+"""A source, and what it holds: a sample, encoded unless the task encodes many at once; or what is wrong with it."""
 
 
 def samples(task: Task, inputs: Iterable[Input | None]) -> Iterator[Item | None]:
@@ -126,7 +127,7 @@ def _item(task: Task, sample: Sample | DataError, name: str, given: str | None) 
 
 
 def _encodes_many(task: Task) -> bool:
-    """Whether encoding many samples at once is more than encoding each; else a picture is made small as soon as it is read."""
+    """Whether many at once is more than each by itself; where not, a picture is made small as soon as it is read."""
     return type(task).encode_many is not Task.encode_many
 
 
@@ -211,7 +212,7 @@ def predict(
 ) -> int:
     """Answer every input with a run's model: to `output` (.csv, .jsonl or a folder), else to stdout.
 
-    Returns 0; 8 where some inputs failed; 3 where none could be answered. Raises UserError where the call itself is wrong.
+    Returns 0; 8 where some inputs failed; 3 where none could be answered. Raises UserError for a call that is wrong.
     """
     if output is not None:
         output, _ = Path(output), writers.destination(Path(output))
@@ -221,8 +222,9 @@ def predict(
     arguments = convert(task, options or {})
     skipped, tally = Skipped(), Tally()
     target = writers.destination(output)[0] if output else None
+    size = batch_size or (ROWS if _encodes_many(task) else BATCH_SIZE)
     items = samples(task, expand(inputs, task.needs, skipped, target))
-    found = tally.count(answer(network, task, items, model.runtime, batch_size or BATCH_SIZE, arguments))
+    found = tally.count(answer(network, task, items, model.runtime, size, arguments))
     if output is not None:
         path = writers.save(output, _progress(found))
         if json:

@@ -235,7 +235,7 @@ def _test(run: Run, built: Built, record: Record, quiet: bool) -> dict[str, Any]
         scores = evaluate.score(built.network, task, pieces, built.runtime, size, folder / "predictions.jsonl")
         result = evaluate.summary(task, scores, run=str(run.path), split="test")
         files.write_json(folder / "metrics.json", result)
-        report.scored(folder, task, scores)
+        report.scored(run.path / "figures", task, scores)
         metrics = result["metrics"]
         if not quiet:
             evaluate.show(result)

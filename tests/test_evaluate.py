@@ -1,0 +1,184 @@
+"""`dlzoo evaluate`: scores, intervals, baseline, bars, other data; bad input ends with its exit code."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+from trained import train
+
+from dlzoo import cli
+from dlzoo.errors import BelowBar, DataError, UserError
+from dlzoo.run.evaluate import evaluate, hold, number
+
+TABLE = "a,b,c,label\n" + "".join(
+    f"{i % 7},{i % 5 - 2},{'uvw'[i % 3]},{'yes' if i % 7 > 3 else 'no'}\n" for i in range(200)
+)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluate")
+    (folder / "table.csv").write_text(TABLE)
+    train(folder / "runs" / "cancer", "breast_cancer")
+    train(folder / "runs" / "airline", "airline", steps=3)
+    task, data = "task: tabular_classification", f"data: {{name: table, path: {folder}/table.csv, target: label}}"
+    train(folder / "runs" / "table", f"{{{task}, {data}, model: {{name: mlp, dim: 8}}}}", steps=3)
+    return folder
+
+
+@pytest.fixture
+def here(runs, monkeypatch):
+    monkeypatch.chdir(runs)
+    return runs
+
+
+def test_scores_have_intervals_and_the_trivial_baseline(here, capsys):
+    result = evaluate("cancer")
+    low, high = result["intervals"]["accuracy"]
+    assert low <= result["metrics"]["accuracy"] <= high and result["baseline"]["name"] == "majority class"
+    assert 0.5 < result["baseline"]["accuracy"] < 0.8 < result["metrics"]["accuracy"]
+    text = capsys.readouterr().out
+    assert "majority class" in text and " to " in text and f"{result['samples']} samples" in text
+
+
+def test_what_is_written_is_what_is_printed(here, capsys):
+    evaluate("cancer", json=True)
+    printed = json.loads(capsys.readouterr().out)
+    folder = here / "runs" / "cancer" / "evaluate" / "test"
+    assert json.loads((folder / "metrics.json").read_text())["metrics"] == printed["metrics"]
+    rows = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    right = sum(row["label"] == row["truth"]["label"] for row in rows) / len(rows)
+    assert len(rows) == printed["samples"] and right == printed["metrics"]["accuracy"]
+    assert rows[0]["source"].startswith("breast_cancer")
+    figures = {path.name for path in (here / "runs" / "cancer" / "figures").iterdir()}
+    assert {"confusion.png", "roc.png", "precision_recall.png"} <= figures
+
+
+def test_twice_is_the_same_and_batch_size_changes_nothing(here, capsys):
+    one, two, small = evaluate("cancer"), evaluate("cancer"), evaluate("cancer", batch_size=1)
+    assert one == two
+    assert small["metrics"] == pytest.approx(one["metrics"], rel=1e-5, abs=1e-6)
+    assert small["intervals"]["accuracy"] == one["intervals"]["accuracy"]
+
+
+def test_other_data_is_streamed_and_scored_like_a_split(here, capsys):
+    whole = evaluate("table", data=here / "table.csv")
+    assert whole["samples"] == 200 and whole["split"] == "table"
+    assert (here / "runs" / "table" / "evaluate" / "table" / "predictions.jsonl").exists()
+    parts = sum(evaluate("table", split=split)["samples"] for split in ("train", "validation", "test"))
+    assert parts == 200
+
+
+def test_a_model_folder_alone_writes_nothing_unless_asked(here, tmp_path, capsys):
+    copied = tmp_path / "model"
+    shutil.copytree(here / "runs" / "cancer" / "model", copied)
+    before = evaluate("cancer")["metrics"]
+    assert evaluate(copied)["metrics"] == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model"] and len(list(copied.iterdir())) == 2
+    evaluate(copied, output=tmp_path / "out")
+    assert (tmp_path / "out" / "metrics.json").exists()
+
+
+def test_windows_of_a_series_are_scored(here, capsys):
+    result = evaluate("airline")
+    assert result["baseline"]["name"] == "seasonal naive" and result["metrics"]["mae"] > 0
+
+
+def test_bars():
+    hold({"accuracy": 0.9, "mae": 3.0}, {"accuracy": 0.9}, {"mae": 3.0})
+    with pytest.raises(BelowBar, match="accuracy 0.9000 is below 0.95"):
+        hold({"accuracy": 0.9}, {"accuracy": 0.95}, {})
+    with pytest.raises(BelowBar, match="mae 3.0000 is above 2"):
+        hold({"mae": 3.0}, {}, {"mae": 2})
+    with pytest.raises(BelowBar, match="undefined"):
+        hold({"auroc": float("nan")}, {"auroc": 0.5}, {})
+    with pytest.raises(UserError, match="Did you mean 'accuracy'"):
+        hold({"accuracy": 0.9}, {"acuracy": 0.9}, {})
+
+
+def test_numbers_are_short():
+    assert [number(x) for x in (0.5, None, 123.456, 1234567.0)] == ["0.5000", "undefined", "123.5", "1.235e+06"]
+
+
+def run_cli(monkeypatch, *arguments):
+    monkeypatch.setattr("sys.argv", ["dlzoo", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return ended.value.code
+
+
+HEADER = "a,b,c,label\n"
+BAD = {
+    "a missing file": (None, "no such file"),
+    "an empty file": ("", "empty"),
+    "a header alone": (HEADER, "no rows"),
+    "a missing target": ("a,b,c\n1,2,u\n", "label"),
+    "a missing column": ("a,c,label\n1,u,yes\n", "'b'"),
+    "text in a number column": (HEADER + "1,2,u,yes\n1,zwei,v,no\n", "data.csv:3"),
+    "an infinite number": (HEADER + "1,2,u,yes\n1e400,2,v,no\n", "data.csv:3"),
+    "a class that the model does not know": (HEADER + "1,2,u,yes\n1,2,v,maybe\n", "data.csv:3"),
+    "a target that is missing": (HEADER + "1,2,u,yes\n1,2,v,\n", "data.csv:3"),
+    "a ragged row": (HEADER + "1,2,u,yes\n1,2\n", "data.csv:3"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_data_ends_with_3_and_says_where(case, here, tmp_path, monkeypatch, capsys):
+    text, place = BAD[case]
+    path = tmp_path / "data.csv"
+    if text is not None:
+        path.write_text(text)
+    assert run_cli(monkeypatch, "evaluate", "table", "--data", path, "-o", tmp_path / "out") == 3
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and place in error and len(error.splitlines()) <= 6 and "Traceback" not in error
+    assert not list(tmp_path.glob("out/*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["cancer", "--min", "accuracy=0.5", "--max", "loss=5"], 0),
+        (["cancer", "--min", "accuracy=1.1"], 8),
+        (["cancer", "--max", "loss=0"], 8),
+        (["cancer", "--min", "acuracy=0.5"], 2),
+        (["cancer", "--data", "table.csv"], 2),
+        (["cancer", "--split", "tset"], 3),
+        (["nosuchrun"], 4),
+    ],
+)
+def test_exit_codes(arguments, code, here, monkeypatch, capsys):
+    assert run_cli(monkeypatch, "evaluate", *arguments) == code
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_split_that_is_not_there_is_named(here):
+    with pytest.raises(DataError, match="Did you mean 'test'"):
+        evaluate("cancer", split="tset")
+
+
+MEASURE = """
+import resource, sys
+from pathlib import Path
+from dlzoo.run.evaluate import evaluate
+from dlzoo.run.predict import predict
+if sys.argv[1] == "evaluate":
+    evaluate("runs/table", data=Path(sys.argv[2]), output=Path("measured"))
+else:
+    predict("runs/table", [sys.argv[2]], output=Path("measured.csv"))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "predict"])
+def test_memory_does_not_grow_with_the_rows(verb, here):
+    lines = TABLE.splitlines(keepends=True)
+    used = []
+    for times in (25, 200):
+        path = here / f"{times}.csv"
+        path.write_text(lines[0] + "".join(lines[1:]) * times)
+        done = subprocess.run([sys.executable, "-c", MEASURE, verb, path], capture_output=True, text=True, cwd=here)
+        assert done.returncode == 0, done.stderr
+        used.append(int(done.stdout.split()[-1]))
+    assert used[1] - used[0] < 8, f"{used} MB for 5,000 and 40,000 rows"
