@@ -94,7 +94,7 @@ class Task(ABC):
     """What `fit` found that a user should know (a column that never varies and is left out), one sentence each."""
 
     def fit(self, data: Subset) -> None:
-        """Learn classes, vocabulary or scales from the training split alone (through `data.column`, not by decoding)."""
+        """Learn classes, vocabulary or scales from the training split alone, through `data.column`, not by decoding."""
 
     def pieces(self, data: Subset, split: str) -> Pieces:
         """What is encoded, batched and scored in a split: the samples themselves, or windows of long ones.
@@ -159,13 +159,13 @@ class Task(ABC):
         """Fresh metrics."""
 
     def update(self, metrics: list[Metric], outputs: Any, batch: Batch) -> None:
-        """Feed the metrics with a batch. Overridden where a dict for every sample would be slow; the numbers are the same."""
+        """Feed the metrics with a batch. Overridden, to the same numbers, where a dict for each sample is slow."""
         answers, truths = self.decode(outputs, batch), self.truth(batch)
         for metric in metrics:
             metric.update(answers, truths)
 
     def guess(self, batch: Batch) -> list[Answer]:
-        """The trivial answers (majority class, mean, last season), from what `fit` saw: the floor beside every score."""
+        """The trivial answers (majority class, mean, last season) from what `fit` saw: the floor beside every score."""
         raise NotImplementedError(f"{type(self).__name__} names a baseline but has no guess")
 
     def answer(self, model: nn.Module, batch: Batch) -> list[Answer]:
@@ -176,8 +176,8 @@ class Task(ABC):
     def read(self, source: Path | str) -> Iterator[Sample | DataError]:
         """The samples in a user's file (a Path), or in an argument or a line of stdin (a str), one by one.
 
-        Each has `source`, saying where it is from (`rows.csv:17`). A bad row comes as a DataError, so that the rest goes on;
-        a bad file raises one.
+        Each has `source`, saying where it is from (`rows.csv:17`). A bad row comes as a DataError, so that the
+        rest goes on; a bad file raises one.
         """
 
     def plot(self, metrics: list[Metric], answers: list[Answer], truths: list[Answer]) -> dict[str, Figure]:

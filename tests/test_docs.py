@@ -1,5 +1,6 @@
 """What the documentation shows is so: generated pages are current, examples run, the README's commands run."""
 
+import json
 import os
 import re
 import shlex
@@ -35,10 +36,8 @@ def test_the_example_of_adding_one_runs_as_it_stands(what, tmp_path):
     for language in ("python", "yaml"):
         (block,) = blocks(page, language)
         (tmp_path / block.splitlines()[0].lstrip("# ")).write_text(block)
-    rows = [
-        f'{{"heat": {i % 7}.5, "site": "{"ab"[i % 2]}", "failed": "{"yes" if i % 7 > 3 else "no"}"}}' for i in range(80)
-    ]
-    (tmp_path / "readings.jsonl").write_text("\n".join(rows))
+    rows = [{"heat": i % 7 + 0.5, "site": "ab"[i % 2], "failed": ["no", "yes"][i % 7 > 3]} for i in range(80)]
+    (tmp_path / "readings.jsonl").write_text("\n".join(map(json.dumps, rows)))
     (command,) = (shlex.split(line) for block in blocks(page, "sh") for line in block.splitlines())
     done = run([*DLZOO, *command[1:]], tmp_path)
     assert done.returncode == 0, done.stderr

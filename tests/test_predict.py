@@ -434,7 +434,11 @@ def test_a_series_comes_through_stdin(here, stdin, capsys):
     (of_file,) = lines(capsys)
     stdin((here / "months.csv").read_text())
     predict("airline", ["-"])
-    assert lines(capsys) == [{**of_file, "source": "-"}]
+    assert lines(capsys) == [{**of_file, "source": of_file["source"].replace("months.csv", "-")}]
+    stdin("month,passengers\n1950-01,x\n")
+    predict("airline", ["-"])
+    (failed,) = lines(capsys)
+    assert failed["source"] == "-:2" and failed["error"].startswith("-:2: ")
 
 
 def test_a_million_is_no_other_case_than_a_few(here, tmp_path, capsys):

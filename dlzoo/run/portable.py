@@ -105,7 +105,9 @@ def load(
         task.load_state_dict(found.meta["task"])
     except (KeyError, TypeError) as error:
         made = f"dlzoo {printable(str(found.meta.get('dlzoo')))}; this is {__version__}"
-        raise RunError(f"{printable(str(found.folder / 'model.json'))} does not hold what this task learns; it is of {made}") from error
+        raise RunError(
+            f"{printable(str(found.folder / 'model.json'))} does not hold what this task learns; it is of {made}"
+        ) from error
     network = build_network(found.config, task)
     fill(network, found)
     # precision as in training: what was scored is what is answered

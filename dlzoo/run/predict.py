@@ -102,28 +102,45 @@ def samples(task: Task, inputs: Iterable[Input | None]) -> Iterator[Item | None]
         if item is None:
             yield None
             continue
-        name = item.name or str(item.content)
         if isinstance(item.content, DataError):
-            yield name, item.content
+            yield item.name or "", item.content
             continue
         try:
             empty = True
             for sample in task.read(item.content):
                 empty = False
-                yield _item(task, sample, name, item.name)
+                yield _item(task, sample, item)
             if empty:
-                raise DataError(f"{printable(name)}: there is nothing in it to answer")
+                raise DataError(f"{printable(str(item.content))}: there is nothing in it to answer")
         except DataError as error:
-            yield name, error
+            yield _named(error, item)
         except OSError as error:
-            yield name, DataError(f"cannot read {printable(name)}: {error.strerror or error}")
+            yield _named(DataError(f"cannot read {printable(str(item.content))}: {error.strerror or error}"), item)
 
 
-def _item(task: Task, sample: Sample | DataError, name: str, given: str | None) -> Item:
+def _item(task: Task, sample: Sample | DataError, item: Input) -> Item:
     if isinstance(sample, DataError):
-        return given or _place(str(sample), name), sample
-    source = given or str(sample.get("source", name))
-    return source, sample if _encodes_many(task) else _encode(task, sample)
+        return _named(sample, item)
+    source = str(sample.get("source", item.content))
+    if item.name is not None:
+        source = source.replace(str(item.content), item.name) if isinstance(item.content, Path) else item.name
+    content = sample if _encodes_many(task) else _encode(task, sample)
+    return (source, content) if not isinstance(content, DataError) else (source, _renamed(content, item))
+
+
+def _named(error: DataError, item: Input) -> Item:
+    """The error of an input, or of a row of it, where the message begins with that."""
+    found = re.match(re.escape(str(item.content)) + r":\d+", str(error)) if isinstance(item.content, Path) else None
+    source = found.group() if found else str(item.content)
+    if item.name is not None:
+        source = source.replace(str(item.content), item.name)
+    return source, _renamed(error, item)
+
+
+def _renamed(error: DataError, item: Input) -> DataError:
+    """The error, without the name of the temporary file that stdin went through."""
+    stands_for = item.name is not None and isinstance(item.content, Path)
+    return DataError(str(error).replace(str(item.content), str(item.name))) if stands_for else error
 
 
 def _encodes_many(task: Task) -> bool:
@@ -136,12 +153,6 @@ def _encode(task: Task, sample: Sample) -> Example | DataError:
         return task.encode(sample)
     except DataError as error:
         return error
-
-
-def _place(message: str, name: str) -> str:
-    """`rows.csv:17`, where a message about a row of rows.csv begins with that."""
-    found = re.match(re.escape(name) + r":\d+", message)
-    return found.group() if found else name
 
 
 @torch.inference_mode()
@@ -230,7 +241,7 @@ def predict(
         if json:
             print(json_.dumps({"output": str(path), "answered": tally.answered, "failed": tally.failed}))
         else:
-            print(f"{tally.answered:,} answers in {printable(str(path))}")
+            print(f"{tally.answered:,} answer{'' if tally.answered == 1 else 's'} in {printable(str(path))}")
     else:
         writers.show(found, json or not sys.stdout.isatty())
     _summary(tally, skipped)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,9 +70,10 @@ def train(
         built = build(config, runtime)
         name = config.name or f"{config.data.name}_{config.model.name}"
         path = Path(runtime.processes.from_main(str(files.new_run(root, name)) if main else ""))
-        with files.lock(path) if main else nullcontext():
+        with ExitStack() as stack:
+            stack.enter_context(files.lock(path) if main else nullcontext())
             run = Run(path)
-            record = Record(path, main=main)
+            record = stack.enter_context(closing(Record(path, main=main)))
             if main:
                 files.write_text(path / "config.yaml", dump(built.config))
                 run.note(**_origin(built, imports, argv))
@@ -103,12 +104,13 @@ def resume(
     with _memory(own):
         runtime = Runtime(own.train)
         main = runtime.processes.main
-        with files.lock(found.path) if main else nullcontext():
+        with ExitStack() as stack:
+            stack.enter_context(files.lock(found.path) if main else nullcontext())
             if main:
                 files.clean(found.path)
                 files.clean(found.checkpoints)
             state, problems = checkpoint.newest(found.checkpoints)
-            record = Record(found.path, main=main)
+            record = stack.enter_context(closing(Record(found.path, main=main)))
             for problem in problems:
                 record.say(f"warning: {problem}; using the checkpoint before it")
             if state is None:
@@ -172,8 +174,6 @@ def _carry_out(run: Run, built: Built, state: State | None, record: Record, quie
                 trace = "" if isinstance(failure, UserError) else traceback.format_exc()
                 files.write_text(run.path / "error.txt", f"{type(failure).__name__}: {failure}\n{trace}")
         raise
-    finally:
-        record.close()
 
 
 def _prepare(run: Run, built: Built, state: State | None, record: Record, interrupt: Interrupt, started: float) -> Fit:
