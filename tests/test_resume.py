@@ -83,6 +83,7 @@ def config(text: str, **train):
         "batch_size": 128,
         "save_every": 3,
         "log_every": 1,
+        "threads": 1,
         **values.get("train", {}),
         **train,
     }

@@ -33,11 +33,19 @@ class Record:
         """Keep the diary in `folder` from now on; what was said before goes into its log."""
         if not self.main:
             return
+        self._folder = folder
         for name in ("metrics.jsonl", "log.txt"):
             self._files[name] = (folder / name).open("a", encoding="utf-8", buffering=1)
         for line in self._before:
             self._append("log.txt", line)
         self._before.clear()
+
+    def rewind(self, step: int) -> None:
+        """Take the rows after `step`, and a last line that a kill cut short, out of metrics.jsonl: they come again."""
+        if "metrics.jsonl" in self._files:
+            self._files.pop("metrics.jsonl").close()
+            _truncate(path := self._folder / "metrics.jsonl", step)
+            self._files[path.name] = path.open("a", encoding="utf-8", buffering=1)
 
     def say(self, text: str) -> None:
         """A line (or several) for the reader, on stderr and in log.txt."""
@@ -136,10 +144,7 @@ def finite(value: Any) -> Any:
     return [finite(item) for item in value] if isinstance(value, list) else value
 
 
-def truncate(path: Path, step: int) -> None:
-    """Take the rows after `step`, and a last line that a kill cut short, out of a metrics.jsonl: they come again."""
-    if not path.exists():
-        return
+def _truncate(path: Path, step: int) -> None:
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     kept = [line for line in lines if line.endswith("\n") and _step(line) <= step]
     if len(kept) < len(lines):

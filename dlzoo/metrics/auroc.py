@@ -8,7 +8,7 @@ import numpy as np
 
 from dlzoo.metrics.bootstrap import Array, percentiles, resample
 
-CAP = 1_000_000
+CAP = 250_000
 """Scores (rows times classes) that are kept as they are."""
 SAMPLE = 200_000
 """Rows, evenly spread, that an interval is computed from."""
@@ -19,7 +19,7 @@ EDGE = 20.0
 class AUROC:
     """Scores of K classes against labels: one against the rest, averaged over the classes with rows in and out.
 
-    Of two classes the second is the positive one. Up to 1,000,000 scores are kept, and the area is exact (ties count
+    Of two classes the second is the positive one. Up to 250,000 scores are kept, and the area is exact (ties count
     half); beyond, it comes from up to 8,192 bins of log-odds a class, and a thinned, evenly spread part of the rows is
     kept for the interval.
     """

@@ -21,7 +21,7 @@ class Classification(Metric):
     calibration error: the mean gap between confidence and accuracy in 15 equal bins of confidence (Guo et al., 2017),
     weighted by their samples; top5, where there are more than five classes.
 
-    State: K x K counts, up to 1,000,000 scores, 2,000 groups of 46 sums.
+    State: K x K counts, up to 250,000 scores, 2,000 groups of 46 sums.
     """
 
     def __init__(self, classes: list[str]):

@@ -16,7 +16,7 @@ from dlzoo.data.dataset import Dataset, Subset
 from dlzoo.engine import checkpoint, seeds
 from dlzoo.engine.checkpoint import State
 from dlzoo.engine.loader import Loader, Scored
-from dlzoo.engine.record import Record, truncate
+from dlzoo.engine.record import Record
 from dlzoo.engine.runtime import Runtime
 from dlzoo.errors import ResourceError, UserError, printable
 from dlzoo.interrupt import Interrupt
@@ -107,8 +107,8 @@ def resume(
         with ExitStack() as stack:
             stack.enter_context(files.lock(found.path) if main else nullcontext())
             if main:
-                files.clean(found.path)
-                files.clean(found.checkpoints)
+                for folder in [found.path, *filter(Path.is_dir, sorted(found.path.rglob("*")))]:
+                    files.clean(folder)
             state, problems = checkpoint.newest(found.checkpoints)
             record = stack.enter_context(closing(Record(found.path, main=main)))
             for problem in problems:
@@ -203,8 +203,7 @@ def _prepare(run: Run, built: Built, state: State | None, record: Record, interr
     else:
         for line in _introduction(run, built, loader, steps):
             record.say(line)
-    if processes.main:
-        truncate(run.path / "metrics.jsonl", session.step)
+    record.rewind(session.step)
     return fit
 
 
