@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from dlzoo import config as configs
+from dlzoo.entry import PACKAGE
 from dlzoo.registry import TASKS
 from dlzoo.run import build
 from dlzoo.task import columns
@@ -72,7 +73,7 @@ def case(name):
     return Case(name)
 
 
-@pytest.fixture(params=TASKS.names())
+@pytest.fixture(params=[entry.name for entry in TASKS.entries() if entry.file.is_relative_to(PACKAGE)])
 def made(request):
     if request.param not in EXAMPLES:
         pytest.fail(f"the task '{request.param}' needs a line in EXAMPLES")

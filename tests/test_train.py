@@ -1,7 +1,11 @@
 """What `dlzoo train` leaves behind, how runs are found, and what it says to those who ask for the impossible."""
 
 import json
+import multiprocessing
+import os
 import shutil
+import socket
+from pathlib import Path
 
 import pytest
 import torch
@@ -178,6 +182,33 @@ def test_folds_report_mean_and_deviation(tmp_path, capsys):
     assert f"accuracy  {mean:.4f} ± {deviation:.4f}" in capsys.readouterr().out
     sizes = [json.loads((o.run / "evaluate" / "test" / "metrics.json").read_text())["samples"] for o in found.runs]
     assert sum(sizes) == 178
+
+
+def process(rank: int, root: str, port: int) -> None:
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    for name in ("scored", "curves"):
+        setattr(command.report, name, lambda *_: [])
+    train(Path(root), train={"steps": 30}, evaluate={"every": 10})
+
+
+def test_two_processes_train_the_run_of_one_and_the_first_alone_writes(tmp_path):
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["dlzoo.run.train", "dlzoo.tasks.image_classification", "sklearn.datasets"])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    both = [context.Process(target=process, args=(rank, str(tmp_path), port)) for rank in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join(60)
+    assert [one.exitcode for one in both] == [0, 0]
+    (made,) = tmp_path.iterdir()
+    alone = train(tmp_path, train={"steps": 30}, evaluate={"every": 10})
+    assert Run(made).facts["environment"]["processes"] == 2
+    assert Run(made).facts["metrics"] == pytest.approx(alone.metrics, rel=1e-4)
+    one, two = ((path / "metrics.jsonl").read_text().count("\n") for path in (made, alone.run))
+    assert one == two
 
 
 REFUSED = {

@@ -65,22 +65,21 @@ class Loader:
 
     def windows(self, start: int, stop: int) -> Iterator[list[Batch]]:
         """The micro-batches of this process for each update from `start` to `stop`; none without a term."""
-        fresh = self.workers and isinstance(self.source, encoded.Fresh)
-        found = _in_workers(self.source, self._jobs(start, stop), self.workers) if fresh else self._here(start, stop)
+        ahead = None
+        if self.workers and isinstance(self.source, encoded.Fresh):
+            jobs = ((indices, self.epoch(step)) for step in range(start, stop) for indices in self._parts(step))
+            ahead = _in_workers(self.source, jobs, self.workers)
         for step in range(start, stop):
-            batches = [_batch(self.task, next(found), indices) for indices in self._parts(step)]
+            batches = []
+            for indices in self._parts(step):
+                found = next(ahead) if ahead else self.source.gather(indices, self.epoch(step))
+                batches.append(_batch(self.task, found, indices))
             yield [batch for batch in batches if batch.count]
 
     def _parts(self, step: int) -> list[list[int]]:
         window = self.order.window(step)
         parts = micro_batches(window, self.order.batch_size, self.accumulate, self.rank, self.world)
         return [part.tolist() for part in parts]
-
-    def _jobs(self, start: int, stop: int) -> Iterator[Job]:
-        return ((indices, self.epoch(step)) for step in range(start, stop) for indices in self._parts(step))
-
-    def _here(self, start: int, stop: int) -> Iterator[Columns]:
-        return (self.source.gather(*job) for job in self._jobs(start, stop))
 
 
 def batches(task: Task, pieces: Pieces, size: int, processes: Processes | None = None) -> Iterator[Batch]:

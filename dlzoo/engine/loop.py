@@ -108,16 +108,26 @@ def _diverged(error: NotFinite, step: int, lr: float, loader: Loader, batches: l
     if math.isfinite(error.loss):
         what += f", but the norm of its gradient is {error.norm}"
     largest = max((_largest(batch.inputs) for batch in batches), default=0.0)
-    indices = [index for batch in batches for index in batch.indices]
+    bad = [index for batch in batches for index in _not_finite(batch)]
+    indices = bad or [index for batch in batches for index in batch.indices]
     sources = ", ".join(printable(loader.pieces.source(index)) for index in indices[:5])
     more = f" and {len(indices) - 5} more" if len(indices) > 5 else ""
     when = f"step {step + 1} (epoch {loader.epoch(step) + 1})"
     return Diverged(
         f"{what} at {when}; stopped before the update, the weights are as they were.\n"
-        f"  samples of the batch: {sources}{more}\n"
+        f"  samples {'with inputs that are not finite' if bad else 'of the batch'}: {sources}{more}\n"
         f"  learning rate {lr:.4g}, largest input {largest:.4g}\n"
         "  try a lower optimizer.lr, some schedule.warmup or train.clip; or look at those samples"
     )
+
+
+def _not_finite(batch: Batch) -> list[int]:
+    """The pieces of a batch with an input that is not finite."""
+    wrong = torch.zeros(len(batch.indices), dtype=torch.bool)
+    for value in batch.inputs.values():
+        if isinstance(value, Tensor) and value.is_floating_point() and len(value) == len(wrong):
+            wrong |= ~value.isfinite().reshape(len(wrong), -1).all(1).cpu()
+    return [index for index, is_wrong in zip(batch.indices, wrong.tolist(), strict=True) if is_wrong]
 
 
 def _largest(inputs: dict[str, Any]) -> float:

@@ -41,11 +41,11 @@ def build(config: Optimizer, model: nn.Module, device: torch.device) -> torch.op
     if config.name in FUSED and fused(config, device):
         arguments["fused"] = True
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return CLASSES[config.name]([group for group in groups if group["params"]], **arguments)
+    groups = {config.weight_decay: [p for p in trained if p.ndim >= 2 or not config.weight_decay]}
+    groups[0.0] = [p for p in trained if p.ndim < 2 or not config.weight_decay]
+    return CLASSES[config.name](
+        [{"params": of, "weight_decay": decay} for decay, of in groups.items() if of], **arguments
+    )
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

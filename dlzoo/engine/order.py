@@ -51,6 +51,8 @@ class Order:
 
 def micro_batches(window: Tensor, batch_size: int, accumulate: int, rank: int, world: int) -> tuple[Tensor, ...]:
     """A process's share of a window, in `accumulate` parts at most; those of a short window are fewer, not smaller."""
+    if accumulate * world == 1:
+        return (window,)
     usual = max(1, batch_size // (accumulate * world))
     parts = max(1, min(accumulate * world, len(window) // usual))
     return window.tensor_split(parts)[rank::world]

@@ -132,7 +132,8 @@ class Processes:
                     tensor.copy_(part.view(tensor.shape))
 
     def leave(self) -> None:
-        """End the group; an exchange after this is an error."""
+        """End the group: from now on each process is alone, and the main one stays the main one."""
+        self.world = 1
         if dist.is_initialized():
             dist.destroy_process_group()
 

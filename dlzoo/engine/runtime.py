@@ -80,7 +80,8 @@ class Runtime:
         """
         self.processes.sum_gradients(model, loss)
         self.scaler.unscale_(optimizer)
-        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        weights = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        gradients = [p.grad for p in weights]
         norms = torch._foreach_norm(gradients) if gradients else (torch.zeros((), device=self.device),)
         norm: Tensor = torch.linalg.vector_norm(torch.stack(norms))
         if self.defers and not self.scaler.is_enabled() and optimizer.defaults.get("fused"):
@@ -89,7 +90,8 @@ class Runtime:
             self._read(gradients, loss.item(), norm.item(), clip)
         self.scaler.step(optimizer)
         self.scaler.update()
-        optimizer.zero_grad(set_to_none=True)
+        for p in weights:
+            p.grad = None
         return norm
 
     def check(self) -> None:

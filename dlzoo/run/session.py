@@ -59,7 +59,7 @@ class Session:
     def take(self, row: Row) -> None:
         """Note that an update is done."""
         self.step = row.step
-        self.loss += row.loss * row.pieces
+        self.loss.add_(row.loss, alpha=row.pieces)
         self.pieces += row.pieces
 
     def mean_loss(self) -> float | None:

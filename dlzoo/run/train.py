@@ -170,7 +170,9 @@ def _carry_out(run: Run, built: Built, state: State | None, record: Record, quie
         if main:
             failure = in_words(error, built.config)
             with suppress(Exception):
-                note(status="failed", code=getattr(failure, "code", 1), error=str(failure))
+                stopped = isinstance(error, KeyboardInterrupt)
+                code = 130 if stopped else getattr(failure, "code", 1)
+                note(status="stopped" if stopped else "failed", code=code, error=str(failure))
                 trace = "" if isinstance(failure, UserError) else traceback.format_exc()
                 files.write_text(run.path / "error.txt", f"{type(failure).__name__}: {failure}\n{trace}")
         raise
