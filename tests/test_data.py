@@ -157,7 +157,7 @@ def test_idx_files_are_read_and_checked(tmp_path):
 
 def test_a_set_of_torchvision_that_is_not_there_names_the_folder(tmp_path):
     with pytest.raises(DataError, match=r"cifar-10-batches-py.*download"):
-        DATASETS["torchvision"](set="CIFAR10", path=str(tmp_path))
+        DATASETS["torchvision"](set="SVHN", path=str(tmp_path))
 
 
 # the shared sets, where they are

@@ -18,8 +18,6 @@ SETS: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
     "MNIST": ("MNIST/raw", TRAIN_FLAG),
     "FashionMNIST": ("FashionMNIST/raw", TRAIN_FLAG),
     "KMNIST": ("KMNIST/raw", TRAIN_FLAG),
-    "CIFAR10": ("cifar-10-batches-py", TRAIN_FLAG),
-    "CIFAR100": ("cifar-100-python", TRAIN_FLAG),
     "SVHN": ("", TRAIN_TEST),
     "STL10": ("stl10_binary", TRAIN_TEST),
     "USPS": ("", TRAIN_FLAG),
@@ -33,7 +31,8 @@ SETS: dict[str, tuple[str, dict[str, dict[str, Any]]]] = {
     "EuroSAT": ("eurosat", WHOLE),
     "SUN397": ("SUN397", WHOLE),
 }
-"""Of each set: the folder below `path` that torchvision expects, and the arguments of each of its splits."""
+"""Of each set: the folder below `path` that torchvision expects, and the arguments of each of its splits. CIFAR is not
+among them, because torchvision reads it with pickle: data/cifar.py reads its binary form."""
 
 
 @DATASETS.register("torchvision")
@@ -55,8 +54,6 @@ class Torchvision(Dataset):
             "MNIST",
             "FashionMNIST",
             "KMNIST",
-            "CIFAR10",
-            "CIFAR100",
             "SVHN",
             "STL10",
             "USPS",
