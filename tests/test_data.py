@@ -32,6 +32,14 @@ def picture(path, colour=(255, 0, 0), size=(6, 4), **options):
     return path
 
 
+def cifar(folder, count=10):
+    """CIFAR-10's binary form: of picture i, label i % 2 and every pixel i."""
+    for name in ("data_batch_1.bin", "data_batch_2.bin", "test_batch.bin"):
+        write(folder / name, b"".join(bytes([i % 2, *[i] * 3072]) for i in range(count)))
+    write(folder / "batches.meta.txt", "airplane\nautomobile\n\n")
+    return folder
+
+
 def example(name, folder):
     """A small instance of a dataset: the bundled ones as they are, the others on files made here."""
     if name == "image_folder":
@@ -52,6 +60,8 @@ def example(name, folder):
         return {"path": path, "time": "day", "targets": ["a", "b"], "future": ["weekday"]}
     if name == "idx":
         return {"path": str(BUNDLED / "fashion_mnist_small")}
+    if name == "cifar":
+        return {"path": str(cifar(folder))}
     if name == "torchvision":
         raw = folder / "FashionMNIST" / "raw"
         raw.mkdir(parents=True)
@@ -156,8 +166,22 @@ def test_idx_files_are_read_and_checked(tmp_path):
 
 
 def test_a_set_of_torchvision_that_is_not_there_names_the_folder(tmp_path):
-    with pytest.raises(DataError, match=r"cifar-10-batches-py.*download"):
+    with pytest.raises(DataError, match=r"SVHN is not here.*download"):
         DATASETS["torchvision"](set="SVHN", path=str(tmp_path))
+
+
+def test_cifar_is_read_from_its_binary_form_and_checked(tmp_path):
+    build = DATASETS["cifar"]
+    data = build(str(cifar(tmp_path)))
+    assert len(data) == 30 and {name: len(where) for name, where in data.splits().items()} == {"train": 20, "test": 10}
+    assert data[23]["image"].eq(3).all() and data[23]["label"] == "automobile"
+    assert data.source(23).endswith("test_batch.bin:3")
+    write(tmp_path / "test_batch.bin", bytes(100))
+    with pytest.raises(DataError, match="test_batch.bin: 100 bytes are not whole"):
+        len(build(str(tmp_path)))
+    write(tmp_path / "test_batch.bin", bytes([9, *[0] * 3072]))
+    with pytest.raises(DataError, match="test_batch.bin:0: label 9"):
+        build(str(tmp_path)).column("label")
 
 
 # the shared sets, where they are

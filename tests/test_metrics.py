@@ -233,3 +233,9 @@ def test_two_million_rows_fit_in_little_memory():
     tracemalloc.stop()
     assert metric.count == 2_000_000
     assert peak < 45e6, peak
+
+
+def test_an_answer_that_knows_nothing_is_not_among_the_top_five_of_all():
+    metric = Classification([str(k) for k in range(10)])
+    metric.update_arrays(np.full((100, 10), 0.1, np.float32), np.arange(100) % 10)
+    assert metric.compute()["top5"] == 0.5

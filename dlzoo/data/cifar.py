@@ -35,7 +35,7 @@ class Cifar(Dataset):
         names = {"train": ten or [folder / "train.bin"], "test": [folder / ("test_batch.bin" if ten else "test.bin")]}
         self._files = {split: [file for file in files if file.is_file()] for split, files in names.items()}
         if not any(self._files.values()):
-            raise DataError(f"{printable(path)}: neither data_batch_1.bin nor train.bin is here; take the binary version.")
+            raise DataError(f"{printable(path)}: no data_batch_1.bin and no train.bin (the binary version).")
         meta = "batches.meta.txt" if ten else (FINE if labels == "fine" else COARSE)
         self.names = existing(folder / meta, folder=False).read_text(encoding="utf-8").split()
 
@@ -47,7 +47,7 @@ class Cifar(Dataset):
     def _read(self, file: Path) -> np.ndarray:
         data = np.fromfile(file, np.uint8)
         if not len(data) or len(data) % (self.head + PIXELS):
-            raise DataError(f"{shown(file)}: {len(data):,} bytes are not whole pictures of {self.head + PIXELS:,} each.")
+            raise DataError(f"{shown(file)}: {len(data):,} bytes are not whole records of {self.head + PIXELS:,}.")
         return data.reshape(-1, self.head + PIXELS)
 
     @cached_property

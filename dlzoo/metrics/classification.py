@@ -49,8 +49,9 @@ class Classification(Metric):
         confidence = probabilities.max(1).astype(np.float64)
         bins = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
         sums = np.zeros((len(labels), 1 + 3 * BINS))
-        sums[:, 0] = (probabilities > own[:, None]).sum(1) < 5
         rows = np.arange(len(labels))
+        before = np.arange(K) < labels[:, None]  # of equals, the first comes first, as in argmax
+        sums[:, 0] = ((probabilities > own[:, None]) | (probabilities == own[:, None]) & before).sum(1) < 5
         for i, values in enumerate((1, confidence, answers == labels)):
             sums[rows, 1 + i * BINS + bins] = values
         self.groups.add(sums)
@@ -81,8 +82,7 @@ class Classification(Metric):
             "accuracy": percentiles(accuracy),
             "macro_f1": percentiles(macro_f1),
             "auroc": self.auroc.interval(),
-            "ece": self.groups.interval(_calibration),
-        }
+        }  # none for ece: a bootstrap of it is biased upwards, its bins' errors being absolute
         if len(self.classes) > 5:
             found["top5"] = self.groups.interval(_top5)
         return found

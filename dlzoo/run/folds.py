@@ -24,17 +24,29 @@ class Folds:
     @property
     def metrics(self) -> dict[str, tuple[float, float]]:
         """Mean and standard deviation over the folds of every metric that all of them have."""
-        found = [run.metrics for run in self.runs]
-        names = [name for name in found[0] if all(isinstance(metrics.get(name), float | int) for metrics in found)]
-        values = {name: [metrics[name] for metrics in found] for name in names}
-        return {name: (statistics.fmean(v), statistics.stdev(v) if len(v) > 1 else 0.0) for name, v in values.items()}
+        return _spread([run.metrics for run in self.runs])
+
+    @property
+    def baseline(self) -> dict[str, tuple[float, float]]:
+        """The same of the trivial answer."""
+        return _spread([run.baseline for run in self.runs])
 
     def to_dict(self) -> dict[str, Any]:
+        spreads = {"metrics": self.metrics, "baseline": self.baseline}
         return {
             "runs": [run.to_dict() for run in self.runs],
-            "metrics": {name: {"mean": mean, "sd": sd} for name, (mean, sd) in self.metrics.items()},
+            **{
+                key: {name: {"mean": mean, "sd": sd} for name, (mean, sd) in spread.items()}
+                for key, spread in spreads.items()
+            },
             "code": self.code,
         }
+
+
+def _spread(found: list[dict[str, Any]]) -> dict[str, tuple[float, float]]:
+    names = [name for name in found[0] if all(isinstance(scores.get(name), float | int) for scores in found)]
+    values = {name: [scores[name] for scores in found] for name in names}
+    return {name: (statistics.fmean(v), statistics.stdev(v) if len(v) > 1 else 0.0) for name, v in values.items()}
 
 
 def folds(
@@ -66,7 +78,8 @@ def folds(
                 f"{printable(str(run.run))}: " + ", ".join(f"{name} {run.metrics[name]:.4f}" for name in found.metrics)
             )
         width = max(map(len, found.metrics), default=0)
-        print(f"mean of {count} folds ± standard deviation")
+        print(f"mean of {count} folds ± standard deviation, and the baseline's mean")
         for name, (mean, deviation) in found.metrics.items():
-            print(f"{name.ljust(width)}  {mean:.4f} ± {deviation:.4f}")
+            floor = f"  {found.baseline[name][0]:.4f}" if name in found.baseline else ""
+            print(f"{name.ljust(width)}  {mean:.4f} ± {deviation:.4f}{floor}")
     return found

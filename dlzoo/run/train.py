@@ -29,6 +29,9 @@ from dlzoo.run.resolve import commit, environment, resolve
 from dlzoo.run.session import Session
 from dlzoo.task import Network, Task
 
+SCORED = ("metrics", "intervals", "baseline")
+"""What a score has: run.json and `--json` give all three."""
+
 
 @dataclass
 class Outcome:
@@ -39,9 +42,14 @@ class Outcome:
     """Of the test split, or of the validation split where there is no test split."""
     code: int = 0
     """0 done; 129, 130 or 143 stopped by a signal, resumable."""
+    intervals: dict[str, Any] = field(default_factory=dict)
+    """Of each metric that has one, 95 %."""
+    baseline: dict[str, Any] = field(default_factory=dict)
+    """The metrics of the trivial answer, and its name."""
 
     def to_dict(self) -> dict[str, Any]:
-        return {"run": str(self.run), "code": self.code, "metrics": self.metrics}
+        facts = {"run": str(self.run), "code": self.code, "metrics": self.metrics}
+        return facts | {"intervals": self.intervals, "baseline": self.baseline}
 
 
 @dataclass
@@ -100,7 +108,7 @@ def resume(
         same_config("the run", to_dict(own), "the config given", to_dict(config))
     if found.finished:
         Record(None).say(f"{found.path.name} is already finished (step {found.facts.get('step', 0):,}); nothing to do")
-        return Outcome(found.path, found.facts.get("metrics", {}))
+        return Outcome(found.path, **{name: found.facts.get(name, {}) for name in SCORED})
     with _memory(own):
         runtime = Runtime(own.train)
         main = runtime.processes.main
@@ -160,12 +168,11 @@ def _carry_out(run: Run, built: Built, state: State | None, record: Record, quie
                 record.say(f"stopped by {signal} at step {step:,}; dlzoo train --resume {run.path} continues")
                 note(status="stopped", code=interrupt.code, step=step)
                 return Outcome(run.path, code=interrupt.code or 143)
-        metrics: dict[str, Any] = {}
         built.runtime.processes.leave()
-        if main:
-            metrics = _test(run, built, record, quiet)
-        note(status="finished", code=0, step=fit.session.step, metrics=metrics)
-        return Outcome(run.path, metrics)
+        outcome = _test(run, built, record, quiet) if main else Outcome(run.path)
+        scores = {name: getattr(outcome, name) for name in SCORED}
+        note(status="finished", code=0, step=fit.session.step, **scores)
+        return outcome
     except BaseException as error:
         if main:
             failure = in_words(error, built.config)
@@ -222,13 +229,13 @@ def _introduction(run: Run, built: Built, loader: Loader, steps: int) -> Iterato
         yield f"note   {printable(note)}"
 
 
-def _test(run: Run, built: Built, record: Record, quiet: bool) -> dict[str, Any]:
-    """Score the test split once, with the best weights, draw the figures, say what to do next. Returns the metrics."""
+def _test(run: Run, built: Built, record: Record, quiet: bool) -> Outcome:
+    """Score the test split once, with the best weights, draw the figures, say what to do next."""
     portable.fill(built.network, portable.read(run.path))
     config, task = built.config, built.task
     found = dict(run.facts.get("best") or {})
     monitor = config.evaluate.monitor or task.monitor
-    metrics: dict[str, Any] = {}
+    outcome = Outcome(run.path)
     if "test" in built.splits:
         folder = run.path / "evaluate" / "test"
         size = config.evaluate.batch_size or config.train.batch_size
@@ -237,15 +244,15 @@ def _test(run: Run, built: Built, record: Record, quiet: bool) -> dict[str, Any]
         result = evaluate.summary(task, scores, run=str(run.path), split="test")
         files.write_json(folder / "metrics.json", result)
         report.scored(run.path / "figures", task, scores)
-        metrics = result["metrics"]
+        outcome = Outcome(run.path, **{name: result[name] for name in SCORED})
         if not quiet:
             evaluate.show(result)
     elif "validation" in built.splits:
-        metrics = {monitor.lstrip("-"): found.get("value")}
+        outcome = Outcome(run.path, {monitor.lstrip("-"): found.get("value")})
     report.curves(run.path, monitor)
     record.say(f"done: the best model is of step {found.get('step', 0):,}; curves in {run.path / 'figures'}")
     record.say(f"next   dlzoo evaluate {run.path}\n       dlzoo predict {run.path} FILE...")
-    return metrics
+    return outcome
 
 
 def _origin(built: Built, imports: Sequence[Path], argv: Sequence[str]) -> dict[str, Any]:
