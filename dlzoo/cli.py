@@ -269,8 +269,8 @@ def _extend(paths: list[Path] | None) -> list[Path]:
 
 def _config(path: Path, sets: list[str] | None, name: str | None = None, device: str | None = None) -> Config:
     """The config of a new run; its name is the file's where nothing else names it."""
-    from dlzoo import compatible
-    from dlzoo.config import load
+    from dlzoo.registry import compatible
+    from dlzoo.schema.reader import load
 
     config = load(path, sets or [], {k: v for k, v in {"name": name, "train.device": device}.items() if v is not None})
     compatible.check(config)
@@ -281,7 +281,7 @@ def _config(path: Path, sets: list[str] | None, name: str | None = None, device:
 def _print_options(run: str, options: dict[str, Any]) -> None:
     print(f"Options of {printable(run)}'s task:" if options else f"{printable(run)}'s task has no options of its own.")
     for name, parameter in options.items():
-        from dlzoo.parameter import spelled
+        from dlzoo.registry.parameter import spelled
 
         print(f"  --{name.replace('_', '-')} {spelled(parameter.annotation)}  [default: {parameter.default}]")
 

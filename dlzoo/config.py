@@ -1,11 +1,10 @@
-"""One run as one object: typed sections, whose fields are the keys of a YAML file. How a file is read: schema.py."""
+"""One run as one object: typed sections, whose fields are the keys of a YAML file (read by schema/reader.py)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Lt
@@ -53,10 +52,6 @@ __all__ = [
     "Split",
     "Step",
     "Train",
-    "dump",
-    "from_dict",
-    "load",
-    "to_dict",
 ]
 
 Count = Annotated[int, Ge(1)]
@@ -208,35 +203,3 @@ class Config:
                 "schedule",
                 f"a warmup of {self.schedule.warmup:g} updates does not end within {self.train.steps} steps",
             )
-
-
-def load(path: Path, sets: Sequence[str] = (), options: Mapping[str, Any] = {}) -> Config:
-    """The config in a YAML file, resolved: every default is filled in, but for sizes that the task gives the model.
-
-    `sets` are `key.key=value` as in `--set`; `options` are values for such keys that came as options of their own
-    (`--name`). Raises ConfigError with every mistake at once, in the order of their places.
-    """
-    from dlzoo import schema
-
-    return schema.load(path, sets, options)
-
-
-def from_dict(values: Mapping[str, Any], source: str = "config") -> Config:
-    """The inverse of `to_dict`, checked like a file. Raises ConfigError, whose places start with `source`."""
-    from dlzoo import schema
-
-    return schema.from_dict(values, source)
-
-
-def to_dict(config: Config) -> dict[str, Any]:
-    """The config as it stands in a file: plain values that go through JSON and YAML unchanged."""
-    from dlzoo import schema
-
-    return schema.to_dict(config)
-
-
-def dump(config: Config) -> str:
-    """The config as YAML text that loads back to an equal one."""
-    from dlzoo import yamlfile
-
-    return yamlfile.dump(to_dict(config))

@@ -11,11 +11,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlzoo.config import SGD, AdamW, Config, Cosine, Split, dump, from_dict, load, to_dict
+from dlzoo.config import SGD, AdamW, Config, Cosine, Split
 from dlzoo.errors import ConfigError
-from dlzoo.parameter import REQUIRED, fields
 from dlzoo.registry import FACTS, REGISTRIES
-from dlzoo.values import convert
+from dlzoo.registry.parameter import REQUIRED, fields
+from dlzoo.schema.reader import dump, from_dict, load, to_dict
+from dlzoo.schema.values import convert
 
 HEAD = "task: image_classification\ndata: digits\n"
 SMALL = HEAD + "model: lenet\n"
@@ -339,8 +340,8 @@ def test_a_dumped_config_loads_back_equal(more, write):
     )
 )
 def test_any_text_survives_a_dump(text):
-    from dlzoo import yamlfile
-    from dlzoo.yamlfile import parse
+    from dlzoo.schema import yamlfile
+    from dlzoo.schema.yamlfile import parse
 
     if any(not (c.isprintable() or c in "\n\t") or "\ud800" <= c <= "\udfff" for c in text):
         return
@@ -390,7 +391,7 @@ def test_a_model_inside_a_model_is_checked_alike(write, monkeypatch, tmp_path):
 
 def test_every_default_is_a_value_of_its_type():
     from dlzoo.optim import OPTIMIZERS, SCHEDULES
-    from dlzoo.parameter import optional, without_none
+    from dlzoo.registry.parameter import optional, without_none
 
     parameters = [p for registry in REGISTRIES.values() for entry in registry.entries() for p in entry.parameters]
     parameters += [p for cls in (*OPTIMIZERS.values(), *SCHEDULES.values(), Split) for p in fields(cls)]

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from dlzoo.config import load
 from dlzoo.data.dataset import Subset
 from dlzoo.engine.loader import Loader, batches
 from dlzoo.engine.loop import evaluate, train
 from dlzoo.engine.runtime import Runtime
 from dlzoo.run.session import Session
 from dlzoo.run.train import build
+from dlzoo.schema.reader import load
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))

@@ -14,12 +14,12 @@ from torch import nn
 from trained import train
 
 from dlzoo import cli
-from dlzoo import config as configs
 from dlzoo.engine.runtime import Runtime
 from dlzoo.errors import DataError, OutputError, UserError
 from dlzoo.run import answers as writers
 from dlzoo.run import build, inputs
 from dlzoo.run.predict import Tally, answer, convert, options_of, predict, samples
+from dlzoo.schema import reader as configs
 from dlzoo.task import Batch, Task
 
 TEXT, ROW, IMAGE = ("text", "label"), ("row", "label"), ("image", "label")

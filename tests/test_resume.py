@@ -11,7 +11,6 @@ import pytest
 import torch
 import yaml
 
-from dlzoo import config as configs
 from dlzoo import files
 from dlzoo.engine import checkpoint
 from dlzoo.engine.checkpoint import State
@@ -19,6 +18,7 @@ from dlzoo.errors import Diverged, OutputError, ResourceError, RunError
 from dlzoo.registry import TASKS
 from dlzoo.run import train as command
 from dlzoo.run.session import Session
+from dlzoo.schema import reader as configs
 from dlzoo.tasks.image_classification import ImageClassification
 
 STEPS = 14

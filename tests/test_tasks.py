@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from dlzoo import config as configs
-from dlzoo.entry import PACKAGE
 from dlzoo.registry import TASKS
+from dlzoo.registry.entry import PACKAGE
 from dlzoo.run import build
+from dlzoo.schema import reader as configs
 from dlzoo.task import columns
 
 EXAMPLES = {

@@ -11,7 +11,6 @@ import pytest
 import torch
 import yaml
 
-from dlzoo import config as configs
 from dlzoo import files
 from dlzoo.engine.record import Record
 from dlzoo.errors import ConfigError, DataError, OutputError, ResourceError, RunError, UserError
@@ -20,6 +19,7 @@ from dlzoo.run import build, portable
 from dlzoo.run import train as command
 from dlzoo.run.folder import Run, find
 from dlzoo.run.folds import folds
+from dlzoo.schema import reader as configs
 from dlzoo.tasks.image_classification import ImageClassification
 
 DIGITS = "{task: image_classification, data: digits, model: {name: mlp, dim: 16}, train: {steps: 6, threads: 1}}"

@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 import yaml
 
-from dlzoo import config as configs
 from dlzoo.engine.loader import Loader
 from dlzoo.engine.runtime import Runtime
 from dlzoo.run import build, portable
+from dlzoo.schema import reader as configs
 
 RECIPES = {
     "digits": "{task: image_classification, data: digits, model: {name: lenet}}",

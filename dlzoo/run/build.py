@@ -7,13 +7,13 @@ from typing import Any, cast
 
 from torch import nn
 
-from dlzoo.compatible import unfit
 from dlzoo.config import Component, Config, Split
 from dlzoo.data.dataset import Dataset, Subset
 from dlzoo.data.splits import divide
 from dlzoo.errors import ConfigError, UserError
-from dlzoo.parameter import choices_of
 from dlzoo.registry import DATASETS, FACTS, MODELS, TASKS, Entry
+from dlzoo.registry.compatible import unfit
+from dlzoo.registry.parameter import choices_of
 from dlzoo.task import Network, Task
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from dlzoo import files
-from dlzoo.config import Config, load
+from dlzoo.config import Config
 from dlzoo.errors import RunError, did_you_mean, printable
+from dlzoo.schema.reader import load
 
 ROOT = Path("runs")
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlzoo.compatible import models_for
 from dlzoo.config import Component, Evaluate, Split, Train
-from dlzoo.entry import PACKAGE, shown
 from dlzoo.errors import UserError, did_you_mean, printable
 from dlzoo.optim import OPTIMIZERS, SCHEDULES
-from dlzoo.parameter import Parameter, choices_of, fields, spelled
 from dlzoo.registry import DATASETS, FACTS, MODELS, REGISTRIES, TASKS, Entry
+from dlzoo.registry.compatible import models_for
+from dlzoo.registry.entry import PACKAGE, shown
+from dlzoo.registry.parameter import Parameter, choices_of, fields, spelled
 
 Row = dict[str, Any]
 SECTIONS: dict[str, tuple[Any, str]] = {

@@ -12,12 +12,13 @@ import torch
 from torch import nn
 
 from dlzoo import __version__, files, registry
-from dlzoo.config import Config, Train, from_dict, to_dict
+from dlzoo.config import Config, Train
 from dlzoo.engine import weights
 from dlzoo.engine.runtime import Runtime
 from dlzoo.errors import ConfigError, RunError, printable
 from dlzoo.run.build import build_network, build_task
 from dlzoo.run.folder import find
+from dlzoo.schema.reader import from_dict, to_dict
 from dlzoo.task import Network, Task
 
 FORMAT = 1

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlzoo.config import Config, to_dict
+from dlzoo.config import Config
 from dlzoo.engine import checkpoint, optimizer, schedule
 from dlzoo.engine.average import Average
 from dlzoo.engine.checkpoint import State
@@ -21,6 +21,7 @@ from dlzoo.engine.record import finite
 from dlzoo.engine.runtime import Runtime
 from dlzoo.errors import RunError, UserError, choose
 from dlzoo.run import portable
+from dlzoo.schema.reader import to_dict
 from dlzoo.task import Batch, Network, Task
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dlzoo import files, registry
-from dlzoo.config import Config, dump, to_dict
+from dlzoo.config import Config
 from dlzoo.data.dataset import Dataset, Subset
 from dlzoo.engine import checkpoint, seeds
 from dlzoo.engine.checkpoint import State
@@ -27,6 +27,7 @@ from dlzoo.run.fit import Fit
 from dlzoo.run.folder import ROOT, Run, find
 from dlzoo.run.resolve import commit, environment, resolve
 from dlzoo.run.session import Session
+from dlzoo.schema.reader import dump, to_dict
 from dlzoo.task import Network, Task
 
 SCORED = ("metrics", "intervals", "baseline")

@@ -12,10 +12,10 @@ from typing import Any, Literal, NoReturn, get_args
 
 from dlzoo import choices
 from dlzoo.config import Component
-from dlzoo.entry import PACKAGE, Entry, Registered, shown
 from dlzoo.errors import ConfigError
 from dlzoo.features import Kind
-from dlzoo.parameter import REQUIRED, Parameter, arguments, choices_of
+from dlzoo.registry.entry import PACKAGE, Entry, Registered, shown
+from dlzoo.registry.parameter import REQUIRED, Parameter, arguments, choices_of
 
 REGISTERS = re.compile(r"^\s*@[A-Z]+\.register\(", re.MULTILINE)
 """A cheap look, so that only files that register something are parsed."""

@@ -14,10 +14,11 @@ from typing import Any
 from dlzoo.config import NAME, Component, Config, Evaluate, Split, Train
 from dlzoo.errors import ConfigError, choose, printable
 from dlzoo.optim import OPTIMIZERS, SCHEDULES
-from dlzoo.parameter import Parameter, fields, optional, spelled, without_none
 from dlzoo.registry import DATASETS, FACTS, MODELS, TASKS, Registry
-from dlzoo.values import WRONG, convert, quoted
-from dlzoo.yamlfile import Node, Place, Problem, parse, read, wrap
+from dlzoo.registry.parameter import Parameter, fields, optional, spelled, without_none
+from dlzoo.schema import yamlfile
+from dlzoo.schema.values import WRONG, convert, quoted
+from dlzoo.schema.yamlfile import Node, Place, Problem, parse, read, wrap
 
 SECTIONS = ("name", "task", "data", "model", "optimizer", "schedule", "train", "evaluate")
 REGISTERED = {"task": TASKS, "data": DATASETS, "model": MODELS}
@@ -30,8 +31,12 @@ LAST = 10**9
 """The line of what stands in no file, so that it sorts behind what does."""
 
 
-def load(path: Path, sets: Sequence[str], options: Mapping[str, Any]) -> Config:
-    """See config.load."""
+def load(path: Path, sets: Sequence[str] = (), options: Mapping[str, Any] = {}) -> Config:
+    """The config in a YAML file, resolved: every default is filled in, but for sizes that the task gives the model.
+
+    `sets` are `key.key=value` as in `--set`; `options` are values for such keys that came as options of their own
+    (`--name`). Raises ConfigError with every mistake at once, in the order of their places.
+    """
     problems: list[Problem] = []
     root = read(path, problems)
     if root.value is None:
@@ -47,13 +52,13 @@ def load(path: Path, sets: Sequence[str], options: Mapping[str, Any]) -> Config:
     return Reader(problems).config(root)
 
 
-def from_dict(values: Mapping[str, Any], source: str) -> Config:
-    """See config.from_dict."""
+def from_dict(values: Mapping[str, Any], source: str = "config") -> Config:
+    """The inverse of `to_dict`, checked like a file. Raises ConfigError, whose places start with `source`."""
     return Reader([]).config(wrap(dict(values), Place(0, 0, source)))
 
 
 def to_dict(config: Config) -> dict[str, Any]:
-    """See config.to_dict."""
+    """The config as it stands in a file: plain values that go through JSON and YAML unchanged."""
     values: dict[str, Any] = {"name": config.name} if config.name is not None else {}
     values |= {
         "task": _plain(config.task),
@@ -61,6 +66,11 @@ def to_dict(config: Config) -> dict[str, Any]:
         "model": _plain(config.model),
     }
     return values | {key: _plain(getattr(config, key)) for key in SECTIONS[4:]}
+
+
+def dump(config: Config) -> str:
+    """The config as YAML text that loads back to an equal one."""
+    return yamlfile.dump(to_dict(config))
 
 
 def _plain(value: Any) -> Any:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dlzoo.config import Config
-from dlzoo.entry import Entry
 from dlzoo.errors import ConfigError
 from dlzoo.registry import FACTS, MODELS, TASKS
+from dlzoo.registry.entry import Entry
 
 
 def unfit(

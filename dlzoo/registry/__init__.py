@@ -16,10 +16,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from dlzoo.entry import Entry, Registered, shown
 from dlzoo.errors import ConfigError, UserError, choose, printable
-from dlzoo.parameter import REQUIRED, Parameter
-from dlzoo.signature import entry, registered, text
+from dlzoo.registry.entry import Entry, Registered, shown
+from dlzoo.registry.parameter import REQUIRED, Parameter
+from dlzoo.registry.signature import entry, registered, text
 
 __all__ = [
     "DATASETS",

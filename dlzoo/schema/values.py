@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 from pydantic import BeforeValidator, ConfigDict, Strict, TypeAdapter, ValidationError
 
 from dlzoo.errors import did_you_mean, printable
-from dlzoo.parameter import choices_of, spelled
+from dlzoo.registry.parameter import choices_of, spelled
 
 WRONG: Final = object()
 """Stands where a value could not be converted."""
