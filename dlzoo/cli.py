@@ -176,7 +176,8 @@ def predict(
     if help_:
         from dlzoo.run.predict import load_task, options_of
 
-        _print_options(words[0], options_of(load_task(words[0], imports)))
+        task = load_task(words[0], imports)
+        _print_options(words[0], options_of(task), task.answer.__doc__)
         return
     if len(words) < 2:
         raise UserError(f"nothing to predict: dlzoo predict {printable(words[0])} FILE..., or - to read from stdin")
@@ -278,12 +279,16 @@ def _config(path: Path, sets: list[str] | None, name: str | None = None, device:
     return config if config.name is not None else replace(config, name=stem or "run")
 
 
-def _print_options(run: str, options: dict[str, Any]) -> None:
-    print(f"Options of {printable(run)}'s task:" if options else f"{printable(run)}'s task has no options of its own.")
-    for name, parameter in options.items():
-        from dlzoo.registry.parameter import spelled
+def _print_options(run: str, options: dict[str, Any], doc: str | None) -> None:
+    """What `predict` takes for one run besides its own options, with the meanings that `answer`'s docstring gives."""
+    from dlzoo.registry.parameter import arguments, spelled
 
-        print(f"  --{name.replace('_', '-')} {spelled(parameter.annotation)}  [default: {parameter.default}]")
+    print(f"Options of {printable(run)}'s task:" if options else f"{printable(run)}'s task has no options of its own.")
+    meanings = arguments(doc)
+    for name, parameter in options.items():
+        default = "null" if parameter.default is None else parameter.default
+        head = f"--{name.replace('_', '-')} {spelled(parameter.annotation).upper()}"
+        print(f"  {head:32}{meanings.get(name, '')}  [default: {default}]")
 
 
 def _print_json(value: Any) -> None:
