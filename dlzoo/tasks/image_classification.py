@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
@@ -104,9 +105,14 @@ class ImageClassification(ClassificationTask):
             )
         return {"image": resize(image, self.height, self.width), **self.encode_label(sample)}
 
+    @cached_property
+    def _normalization(self) -> tuple[Tensor, Tensor]:
+        """What bytes are multiplied by and what is then added, each (C, 1, 1)."""
+        mean, std = torch.tensor(self.mean).view(-1, 1, 1), torch.tensor(self.std).view(-1, 1, 1)
+        return 1 / (255 * std), -mean / std
+
     def collate(self, columns: Columns) -> Batch:
-        scale = torch.tensor([1 / (255 * std) for std in self.std]).view(-1, 1, 1)
-        offset = torch.tensor([-mean / std for mean, std in zip(self.mean, self.std, strict=True)]).view(-1, 1, 1)
+        scale, offset = self._normalization
         x = columns["image"].float().mul_(scale).add_(offset)
         return Batch({"x": x}, self.targets(columns), count=len(x))
 
