@@ -1,6 +1,20 @@
-"""Closed lists of names that several signatures share; free of torch, so that a config is checked without it."""
+"""Closed lists of names, and ranges of numbers, that several signatures share; free of torch, so that a config is
+checked without it.
+"""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
+
+Count = Annotated[int, Ge(1)]
+Whole = Annotated[int, Ge(0)]
+Positive = Annotated[float, Gt(0)]
+Amount = Annotated[float, Ge(0)]
+Share = Annotated[float, Ge(0), Lt(1)]
+"""What is dropped, smoothed or kept: never all of it."""
+Chance = Annotated[float, Ge(0), Le(1)]
+Factor = Annotated[float, Gt(0), Le(1)]
+"""A drop: something, and nothing above the whole."""
 
 Activation = Literal[
     "relu", "sigmoid", "tanh", "gelu", "silu", "elu", "leaky_relu", "relu6", "hardswish", "mish", "softplus", "selu"
@@ -15,7 +29,7 @@ Tokens = Literal["characters", "words", "bytes", "bpe"]
 """Names of transforms.text.tokenizer."""
 Position = Literal["learned", "sinusoidal", "rotary"]
 """Where a Transformer knows places from: layers.position."""
-Gate = Literal["gelu", "relu", "silu", "swiglu"]
+Gate = Literal[Activation, "swiglu"]
 """Activations of a Transformer's feed-forward network; swiglu has a gate."""
 Augment = Literal["none", "flip", "shift", "shift_flip", "zoom_flip"]
 """Random changes to a batch of pictures: transforms.augment."""

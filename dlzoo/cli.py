@@ -20,6 +20,7 @@ from dlzoo.options import (
     Device,
     Imports,
     Json,
+    JsonLines,
     KindArgument,
     RunArgument,
     Sets,
@@ -88,7 +89,7 @@ def train(
         raise UserError("say what to train: --config FILE, or --resume RUN to go on with a run")
     if resume is not None and folds is not None:
         raise UserError("--folds and --resume do not go together")
-    if config is None and (set_ or name or device):
+    if resume is not None and (name or config is None and (set_ or device)):
         raise RunError("a run goes on with its own config: leave out --set, --name and --device, or start a new run")
     built = _config(config, set_, name, device) if config is not None else None
     from dlzoo.run import folds as many
@@ -99,10 +100,8 @@ def train(
     outcome: Any
     if resume is not None:
         outcome = run.resume(resume, config=built, **shared)
-    elif built is not None and folds is not None:
-        outcome = many.folds(built, folds, **shared)
     elif built is not None:
-        outcome = run.train(built, **shared)
+        outcome = many.folds(built, folds, **shared) if folds is not None else run.train(built, **shared)
     if json and os.environ.get("RANK", "0") == "0":
         _print_json(outcome.to_dict())
     raise typer.Exit(outcome.code)
@@ -163,7 +162,7 @@ def predict(
     device: Device = None,
     batch_size: BatchSize = None,
     import_: Imports = None,
-    json: Json = False,
+    json: JsonLines = False,
     help_: Annotated[bool, typer.Option("--help", help="Show this message; with a RUN, its own options too.")] = False,
 ) -> None:
     """Answer files with a run's model: one answer a sample, in order, with its source."""

@@ -7,54 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Lt
 
-from dlzoo.optim import (
-    SGD,
-    Adadelta,
-    Adagrad,
-    Adam,
-    Adamax,
-    AdamW,
-    Constant,
-    Cosine,
-    Linear,
-    NAdam,
-    OneCycle,
-    Optimizer,
-    Plateau,
-    RAdam,
-    RMSprop,
-    Schedule,
-    Step,
-)
+from dlzoo.choices import Amount, Count, Positive, Share, Whole
+from dlzoo.optim import AdamW, Optimizer
+from dlzoo.schedules import Cosine, Plateau, Schedule
 
-__all__ = [
-    "SGD",
-    "Adadelta",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Adamax",
-    "Component",
-    "Config",
-    "Constant",
-    "Cosine",
-    "Evaluate",
-    "Linear",
-    "NAdam",
-    "OneCycle",
-    "Optimizer",
-    "Plateau",
-    "RAdam",
-    "RMSprop",
-    "Schedule",
-    "Split",
-    "Step",
-    "Train",
-]
-
-Count = Annotated[int, Ge(1)]
 NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,100}")
 """A run's name: it becomes part of a path."""
 
@@ -83,13 +41,13 @@ class Split:
         fold: which fold is the test split, from 0
     """
 
-    hold_out: Annotated[float, Ge(0)] = 0.1
-    test: Annotated[float, Ge(0)] = 0.1
+    hold_out: Amount = 0.1
+    test: Amount = 0.1
     split: Literal["auto", "random", "stratified", "group", "time"] = "auto"
     group: str | None = None
     split_seed: int = 0
     folds: Annotated[int, Ge(2)] | None = None
-    fold: Annotated[int, Ge(0)] | None = None
+    fold: Whole | None = None
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Pairs of a key and what is wrong with it beside the others."""
@@ -132,13 +90,13 @@ class Train:
     steps: Count | None = None
     batch_size: Count = 64
     accumulate: Count = 1
-    clip: Annotated[float, Gt(0)] | None = 1.0
-    ema: Annotated[float, Ge(0), Lt(1)] | None = None
+    clip: Positive | None = 1.0
+    ema: Share | None = None
     seed: Annotated[int, Ge(0), Lt(2**63)] = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     threads: Count | None = None
-    workers: Annotated[int, Ge(0)] | None = None
+    workers: Whole | None = None
     compile: bool = False
     channels_last: bool | None = None
     save_every: Count | None = None

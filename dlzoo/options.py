@@ -20,6 +20,7 @@ Imports = Annotated[
 ]
 Device = Annotated[Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Where to compute.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout; with -o one in all.")]
 RunArgument = Annotated[
     str, typer.Argument(help="A run: folder, name, unique start of a name, or `last`.", metavar="RUN")
 ]

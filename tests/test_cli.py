@@ -17,19 +17,9 @@ SMALL = (
 HEAVY = "{'torch', 'numpy', 'pandas', 'sklearn', 'rich', 'yaml', 'matplotlib'}"
 
 
-@pytest.fixture
-def dlzoo(capsys, monkeypatch, tmp_path):
-    """Call the console script in an empty folder; returns exit code, stdout, stderr."""
+@pytest.fixture(autouse=True)
+def _an_empty_folder(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["dlzoo", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(caught.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 def put(name: str, text: str) -> str:
@@ -94,6 +84,7 @@ def test_the_first_command_of_the_start_is_a_config_that_ships():
         (["trian"], 2, "No such command"),
         (["train", "--resume", "x", "--set", "train.seed=1"], 4, "goes on with its own config"),
         (["train", "--resume", "x", "--folds", "3"], 2, "do not go together"),
+        (["train", "--resume", "x", "--config", "c.yaml", "--name", "y"], 4, "goes on with its own"),
         (["train", "--folds", "1", "--config", "c.yaml"], 2, "folds"),
         (["train", "--config", "c.yaml", "--device", "gpu"], 2, "cuda"),
         (["train", "--config", "c.yaml", "--name", "../x"], 2, "--name: a run's name has letters"),

@@ -11,10 +11,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlzoo.config import SGD, AdamW, Config, Cosine, Split
+from dlzoo.config import Config, Split
 from dlzoo.errors import ConfigError
+from dlzoo.optim import SGD, AdamW
 from dlzoo.registry import FACTS, REGISTRIES
 from dlzoo.registry.parameter import REQUIRED, fields
+from dlzoo.schedules import Cosine
 from dlzoo.schema.reader import dump, from_dict, load, to_dict
 from dlzoo.schema.values import convert
 
@@ -97,6 +99,14 @@ MISTAKES = {
         "c.yaml:4:16: train.steps: expected a whole number, got '1_000'; write 1000",
     ),
     "Y07 negative": (SMALL + "optimizer: {lr: -1}", "c.yaml:4:17: optimizer.lr: must be more than 0, got -1"),
+    "Y07 a task's": (
+        "task: {name: image_classification, smoothing: 1.5}\ndata: digits\nmodel: lenet",
+        "c.yaml:1:47: task.smoothing: must be less than 1, got 1.5",
+    ),
+    "Y07 in a model's list": (
+        "task: image_classification\ndata: digits\nmodel: {name: lenet, hidden: [8, 0]}",
+        "c.yaml:3:34: model.hidden[1]: must be at least 1, got 0",
+    ),
     "Y07 nan": (SMALL + "optimizer: {lr: .nan}", "c.yaml:4:17: optimizer.lr: must be finite, got .nan"),
     "Y07 infinite": (
         SMALL + "optimizer: {weight_decay: .inf}",
@@ -390,8 +400,9 @@ def test_a_model_inside_a_model_is_checked_alike(write, monkeypatch, tmp_path):
 
 
 def test_every_default_is_a_value_of_its_type():
-    from dlzoo.optim import OPTIMIZERS, SCHEDULES
+    from dlzoo.optim import OPTIMIZERS
     from dlzoo.registry.parameter import optional, without_none
+    from dlzoo.schedules import SCHEDULES
 
     parameters = [p for registry in REGISTRIES.values() for entry in registry.entries() for p in entry.parameters]
     parameters += [p for cls in (*OPTIMIZERS.values(), *SCHEDULES.values(), Split) for p in fields(cls)]
@@ -404,7 +415,8 @@ def test_every_default_is_a_value_of_its_type():
 
 def test_every_field_of_a_section_has_a_meaning():
     from dlzoo.config import Evaluate, Train
-    from dlzoo.optim import OPTIMIZERS, SCHEDULES
+    from dlzoo.optim import OPTIMIZERS
+    from dlzoo.schedules import SCHEDULES
 
     for cls in (Split, Train, Evaluate, Config, *OPTIMIZERS.values(), *SCHEDULES.values()):
         for parameter in fields(cls):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
+from made import picture, write
 
 from dlzoo.config import Split
 from dlzoo.data.location import BUNDLED
@@ -18,18 +18,6 @@ from dlzoo.registry import DATASETS
 
 SHARED = Path(__file__).parent.parent / "data"
 KEYS = {"image", "label", "row", "value", "text", "series", "past", "future", "times", "name"}
-
-
-def write(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return str(path)
-
-
-def picture(path, colour=(255, 0, 0), size=(6, 4), **options):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB" if isinstance(colour, tuple) else "L", size, colour).save(path, **options)
-    return path
 
 
 def cifar(folder, count=10):

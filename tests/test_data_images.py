@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 import torch
+from made import picture, write
 from PIL import Image
 
 from dlzoo.config import Split
@@ -13,18 +14,6 @@ from dlzoo.data.image_folder import ImageFolder
 from dlzoo.data.splits import divide
 from dlzoo.errors import DataError
 from dlzoo.transforms.decode import read_image
-
-
-def write(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return str(path)
-
-
-def picture(path, colour=(255, 0, 0), size=(6, 4), **options):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB" if isinstance(colour, tuple) else "L", size, colour).save(path, **options)
-    return path
 
 
 def test_a_picture_is_the_same_in_every_form_that_keeps_it(tmp_path):
@@ -153,6 +142,15 @@ def test_a_csv_may_list_pictures(tmp_path):
     assert data.column("path") == ["3.png", "0.png", "1.png", "2.png", "2.png"]
     assert data.splits() == {"train": [0, 1], "validation": [2], "test": [3, 4]}
     assert "2.png (row 6)" in data.notes[0]
+
+
+def test_a_picture_that_is_listed_twice_stays_in_one_split(tmp_path):
+    for i in range(20):
+        picture(tmp_path / "pictures" / f"{i}.png", (i, 0, 0))
+    rows = "".join(f"{i % 20}.png,{'ab'[i % 2]}\n" for i in range(40))
+    data = ImageFolder(str(tmp_path / "pictures"), csv=write(tmp_path / "list.csv", f"path,label\n{rows}"))
+    files = [set(part.column("path")) for part in divide(data, Split(hold_out=0.2, test=0.2)).values()]
+    assert sum(map(len, files)) == len(set().union(*files)) == 20
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,10 @@
 """How series are read, and what is said of bad ones."""
 
 import pytest
+from made import write
 
 from dlzoo.data.series import Series, read_series
 from dlzoo.errors import DataError
-
-
-def write(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return str(path)
 
 
 def series(folder, text, **arguments):
@@ -33,6 +28,17 @@ def test_a_users_series_may_know_more_of_the_future(tmp_path):
     (sample,) = read_series(path, "t", ["a"], future=["f"])
     assert sample["series"].tolist() == [5, 6] and sample["future"].tolist() == [[0], [1], [1], [0]]
     assert len(sample["times"]) == 4
+
+
+def test_large_numbers_stay_as_they_are(tmp_path):
+    data = Series(write(tmp_path / "s.csv", "t,a\n1,16777217\n2,123456789.125\n"), "t", ["a"])
+    assert data[0]["series"].tolist() == [16777217, 123456789.125]
+
+
+def test_a_series_to_predict_is_read_as_the_training_file_was(tmp_path):
+    path = write(tmp_path / "s.csv", "t|ä;b\n1|2\n2|3\n".encode("latin-1"))
+    data = Series(path, "t", ["ä;b"], separator="|", encoding="latin-1")
+    assert next(read_series(path, **data.reading))["series"].tolist() == data[0]["series"].tolist() == [2, 3]
 
 
 def test_gaps_are_filled_where_asked(tmp_path):

@@ -4,16 +4,14 @@ import csv
 import json
 
 import pytest
+from made import write
 
+from dlzoo.data.columns import Format, numbers
+from dlzoo.data.dataset import Subset
 from dlzoo.data.delimited import CHUNK, Delimited
 from dlzoo.data.table import Table, read_rows
-from dlzoo.errors import DataError, UserError
-
-
-def write(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return str(path)
+from dlzoo.errors import ConfigError, DataError, UserError
+from dlzoo.tasks.tabular_classification import TabularClassification
 
 
 def table(folder, text, target="y", **arguments):
@@ -76,6 +74,26 @@ def test_a_bad_table_is_named_with_its_row(tmp_path, text, says):
     with pytest.raises(DataError, match=says) as raised:
         table(tmp_path, text)[0]
     assert len(str(raised.value).splitlines()) <= 6
+
+
+def test_a_point_is_no_decimal_where_that_is_a_comma():
+    array, wrong = numbers(["1.234", "2,5", "1.234,5"], Format(decimal=","))
+    assert wrong == [0, 2] and array[1] == 2.5
+
+
+def test_a_split_is_not_named_twice(tmp_path):
+    write(tmp_path / "train.csv", "x,y\n1,a\n")
+    write(tmp_path / "test.csv", "x,y\n1,a\n")
+    with pytest.raises(ConfigError, match="data.test_path: .*test.csv is the test split"):
+        Table(str(tmp_path), "y", test_path=str(tmp_path / "test.csv"))
+
+
+def test_a_table_to_predict_is_read_as_the_training_file_was(tmp_path):
+    rows = "ort|grösse|y\n" + "".join(f"{'ä' if i % 2 else 'b'};|{i},5|{'no' if i % 3 else 'yes'}\n" for i in range(9))
+    data = Table(write(tmp_path / "a.csv", rows.encode("latin-1")), "y", separator="|", decimal=",", encoding="latin-1")
+    task = TabularClassification()
+    task.fit(Subset(data, list(range(9))))
+    assert [sample["row"] for sample in task.read(tmp_path / "a.csv")] == data.column("row")
 
 
 def test_a_wrong_separator_or_column_is_met_with_a_guess(tmp_path):

@@ -1,17 +1,16 @@
 """How texts are read, and what is said of bad ones."""
 
+from pathlib import Path
+
 import pytest
+from made import write
 
 from dlzoo.config import Split
+from dlzoo.data.dataset import Subset
 from dlzoo.data.splits import divide
 from dlzoo.data.texts import Texts, read_texts
-from dlzoo.errors import DataError
-
-
-def write(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return str(path)
+from dlzoo.errors import ConfigError, DataError
+from dlzoo.tasks.text_classification import TextClassification
 
 
 def test_texts_in_class_folders(tmp_path):
@@ -66,6 +65,36 @@ def test_texts_without_header_or_quotes(tmp_path):
 def test_bad_texts_are_named_with_their_row(tmp_path, name, text, says):
     with pytest.raises(DataError, match=says):
         len(Texts(write(tmp_path / name, text)))
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "says"),
+    [
+        ("a.txt", {"label": "kind"}, "data.label: .*a.txt has no columns"),
+        ("a.txt", {"quotes": False}, "data.quotes"),
+        ("a.csv", {"unit": "document"}, "data.unit: .*a.csv has a text in each row"),
+        ("docs", {"test_path": "a.txt"}, "data.test_path: .*docs is a folder of texts"),
+        ("parts", {"test_path": "a.txt"}, "data.test_path: .*test.txt is the test split"),
+    ],
+)
+def test_a_setting_that_would_be_passed_over_is_refused(tmp_path, name, settings, says):
+    write(tmp_path / "a.txt", "one\ntwo\n")
+    write(tmp_path / "a.csv", "text\none\n")
+    for file in ("docs/a/1.txt", "docs/b/2.txt", "parts/train.txt", "parts/test.txt"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        write(tmp_path / file, "one\n")
+    with pytest.raises(ConfigError, match=says):
+        Texts(str(tmp_path / name), **settings)
+
+
+def test_a_file_to_predict_is_read_as_the_training_file_was(tmp_path):
+    path = write(tmp_path / "a.tsv", 'good\t"fine\nbad\tbäd\n'.encode("latin-1"))
+    data = Texts(path, text="2", label="1", header=False, quotes=False, encoding="latin-1")
+    task = TextClassification()
+    task.fit(Subset(data, [0, 1]))
+    restored = TextClassification()
+    restored.load_state_dict(task.state_dict())
+    assert [sample["text"] for sample in restored.read(Path(path))] == data.column("text") == ['"fine', "bäd"]
 
 
 def test_another_encoding_can_be_named(tmp_path):

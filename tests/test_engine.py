@@ -11,13 +11,14 @@ import pytest
 import torch
 from torch import nn
 
-from dlzoo.config import AdamW, Train
+from dlzoo.config import Train
 from dlzoo.engine import loop, optimizer, weights
-from dlzoo.engine.loader import Loader, batches
+from dlzoo.engine.loader import Loader, Scored, batches
 from dlzoo.engine.processes import Processes
 from dlzoo.engine.runtime import NotFinite, Runtime
 from dlzoo.errors import Diverged, RunError, UserError
 from dlzoo.metrics.metric import Metric
+from dlzoo.optim import AdamW
 from dlzoo.task import Batch, columns
 
 
@@ -301,7 +302,7 @@ def process(rank: int, world: int, port: int, queue) -> None:
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(1)
     network, rows, runtime = trained(12, points=Points(41))
-    scores = loop.evaluate(network, Line(), batches(Line(), Points(41), 4, runtime.processes), runtime, detail=True)
+    scores = loop.evaluate(network, Line(), Scored(Line(), Points(41), 4, runtime.processes), runtime, detail=True)
     values = runtime.processes.gather({"rank": rank, "array": np.arange(rank)})
     queue.put(
         {

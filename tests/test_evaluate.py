@@ -8,7 +8,6 @@ import sys
 import pytest
 from trained import train
 
-from dlzoo import cli
 from dlzoo.errors import BelowBar, DataError, UserError
 from dlzoo.run.evaluate import evaluate, hold, number
 
@@ -102,13 +101,6 @@ def test_numbers_are_short():
     assert [number(x) for x in (0.5, None, 123.456, 1234567.0)] == ["0.5000", "undefined", "123.5", "1.235e+06"]
 
 
-def run_cli(monkeypatch, *arguments):
-    monkeypatch.setattr("sys.argv", ["dlzoo", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return ended.value.code
-
-
 HEADER = "a,b,c,label\n"
 BAD = {
     "a missing file": (None, "no such file"),
@@ -125,14 +117,14 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_data_ends_with_3_and_says_where(case, here, tmp_path, monkeypatch, capsys):
+def test_bad_data_ends_with_3_and_says_where(case, here, tmp_path, dlzoo):
     text, place = BAD[case]
     path = tmp_path / "data.csv"
     if text is not None:
         path.write_text(text)
-    assert run_cli(monkeypatch, "evaluate", "table", "--data", path, "-o", tmp_path / "out") == 3
-    error = capsys.readouterr().err
-    assert error.startswith("error: ") and place in error and len(error.splitlines()) <= 6 and "Traceback" not in error
+    code, _, error = dlzoo("evaluate", "table", "--data", path, "-o", tmp_path / "out")
+    assert code == 3 and error.startswith("error: ") and place in error, error
+    assert len(error.splitlines()) <= 6 and "Traceback" not in error
     assert not list(tmp_path.glob("out/*"))
 
 
@@ -148,9 +140,9 @@ def test_bad_data_ends_with_3_and_says_where(case, here, tmp_path, monkeypatch, 
         (["nosuchrun"], 4),
     ],
 )
-def test_exit_codes(arguments, code, here, monkeypatch, capsys):
-    assert run_cli(monkeypatch, "evaluate", *arguments) == code
-    assert "Traceback" not in capsys.readouterr().err
+def test_exit_codes(arguments, code, here, dlzoo):
+    found, _, error = dlzoo("evaluate", *arguments)
+    assert found == code and "Traceback" not in error
 
 
 def test_a_split_that_is_not_there_is_named(here):

@@ -242,7 +242,26 @@ def test_bad_series_are_refused():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"quantiles": [0.5]}, {"loss": "pinball", "quantiles": [0.9, 0.1]}, {"horizon": 0}, {"stride": 0}]
+    ("row", "says"),
+    [
+        ({"series": 5}, "`series` must be a list of numbers"),
+        ({"series": [[1]] * 12}, "`series` must be a list of numbers"),
+        ({"series": [1] * 12, "past": [1] * 12}, "`past` must be a list of steps"),
+        ({"series": [1] * 12, "past": [[1, 2]] * 11}, "11 steps of past covariates are here, and 12 are needed"),
+        ({"series": [1] * 12, "past": [[1, 2]] * 12, "times": ["2020"]}, "1 times are fewer than the 12 values"),
+        ({"series": [1] * 12, "past": [[1, 2]] * 12, "times": list(range(12))}, "times are not all dates"),
+        ({"series": [1] * 12, "past": [[1, 2]] * 12, "times": 5}, "not a JSON object"),
+    ],
+)
+def test_a_bad_object_is_refused(row, says):
+    task = learned([made(past=torch.randn(T, 2))])
+    with pytest.raises(DataError, match=says):
+        [task.encode(sample) for sample in task.read(json.dumps(row))]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"delta": 2.0}, {"quantiles": [0.5]}, {"loss": "pinball", "quantiles": [0.9, 0.1]}, {"horizon": 0}, {"stride": 0}],
 )
 def test_settings_without_sense_are_refused(wrong):
     with pytest.raises(ConfigError, match="task"):

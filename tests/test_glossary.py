@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
-from dlzoo import config, optim
+from dlzoo import config, optim, schedules
 from dlzoo.registry import REGISTRIES
 
 GLOSSARY = Path(__file__).resolve().parent.parent / "docs" / "glossary.md"
@@ -15,7 +15,7 @@ SECTIONS = [
     config.Train,
     config.Evaluate,
     *get_args(optim.Optimizer),
-    *get_args(optim.Schedule),
+    *get_args(schedules.Schedule),
 ]
 
 

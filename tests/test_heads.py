@@ -44,10 +44,10 @@ def test_a_map_has_no_last_place():
         Pooled(Features("map", 8), 2, "last")
 
 
-def test_a_vector_needs_no_pool():
-    head = Pooled(Features("vector", 8), 2, "attention")
-    assert head(X[:, 0]).shape == (3, 2)
-    assert all(parameter.requires_grad for parameter in head.parameters()) and not hasattr(head, "attention")
+def test_a_vector_is_not_pooled():
+    assert Pooled(Features("vector", 8), 2)(X[:, 0]).shape == (3, 2)
+    with pytest.raises(ConfigError, match="task.pool: 'max' pools places"):
+        Pooled(Features("vector", 8), 2, "max")
 
 
 @pytest.mark.parametrize(("shape", "out"), [((2, 8), (2, 4)), ((2, 5, 8), (2, 5, 4)), ((2, 8, 3, 6), (2, 3, 6, 4))])

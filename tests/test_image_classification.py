@@ -5,8 +5,8 @@ import torch
 from memory import fitted
 from PIL import Image
 
-from dlzoo.errors import DataError
-from dlzoo.tasks.image_classification import resize
+from dlzoo.errors import ConfigError, DataError
+from dlzoo.tasks.image_classification import ImageClassification, resize
 
 NOISE = torch.Generator().manual_seed(0)
 
@@ -80,6 +80,13 @@ def test_one_class_is_refused(labels):
 def test_balance_weighs_a_rare_class_more():
     task = fitted("image_classification", [picture("a"), picture("a"), picture("a"), picture("b")], balance=True)
     torch.testing.assert_close(task.weight, torch.tensor([4 / 6, 2.0]))
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
+def test_gamma_is_of_the_focal_loss_alone(loss):
+    assert ImageClassification(loss="focal", gamma=3.0).gamma == 3.0
+    with pytest.raises(ConfigError, match=f"task.gamma: loss: {loss} has none"):
+        ImageClassification(loss=loss, gamma=3.0)
 
 
 def test_a_grey_task_reads_a_colour_file_as_grey(tmp_path):

@@ -150,6 +150,15 @@ def test_the_baseline_is_the_entropy_of_the_letters():
     assert metric.compute()["accuracy"] == pytest.approx(p.max(), abs=0.02)
 
 
+def test_the_baseline_knows_how_often_words_are_unknown():
+    task, train, _ = learned("the cat and the dog and the end of it all " * 3, 126, tokenizer="words", min_count=4)
+    pieces, (metric,) = task.pieces(train, "train"), task.metrics()
+    batch = task.collate(pieces.gather(range(len(pieces))))
+    metric.update(task.guess(batch), task.truth(batch))
+    p = np.array([6, 9, 18]) / 33  # and, the, and the rest
+    assert metric.compute()["nats"] == pytest.approx(-(p * np.log(p)).sum(), abs=0.1)
+
+
 def test_smoothing_changes_training_and_not_the_score():
     plain, train, _ = learned(context=16)
     smooth, _, _ = learned(context=16, smoothing=0.2)

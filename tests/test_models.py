@@ -72,6 +72,8 @@ TINY = {
 VARIANTS = [
     *[Case(name, takes, {"causal": False}) for name in ("rnn", "lstm", "gru") for takes in (TOKENS, VECTORS)],
     Case("rnn", VECTORS, {"activation": "relu"}),
+    *(Case(name, IMAGES, {"activation": "sigmoid"}) for name in ("convnext", "mobilenet", "resnet", "vit")),
+    *(Case(name, TOKENS, {"activation": "tanh"}) for name in ("bert", "gpt", "transformer")),
     *[Case("mlp", TABLE, {"norm": norm, "residual": True, "dropout": 0.1}) for norm in ("batch", "layer")],
     Case("mlp", TABLE, {"depth": 0}),
     Case("mlp", TABLE, {"in_features": WIDTH, "activation": "selu"}),
@@ -351,6 +353,15 @@ def test_vit_finds_a_patch_that_divides(size):
     patch = MODELS["vit"](1, size, dim=6, depth=1).features.stride
     assert size % patch == 0
     assert size // patch >= 7 or patch == 1
+
+
+@pytest.mark.parametrize("name", [n for n in MODELS.names() if MODELS.entry(n).parameter("activation")])
+def test_the_activation_is_the_one_that_is_named(name):
+    case = next(case for case in CASES if case.name == name)
+    with torch.no_grad():
+        x = case.inputs()
+        named = [case.build(activation=kind).eval()(**x) for kind in ("tanh", "relu")]
+    assert not torch.allclose(*named)
 
 
 def test_an_embedding_can_be_tied():

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from dlzoo.config import Constant, Cosine, Linear, OneCycle, Plateau, Step
 from dlzoo.engine import optimizer as optimizers
 from dlzoo.engine.average import Average
 from dlzoo.engine.schedule import Drops, factor
 from dlzoo.errors import RunError
 from dlzoo.optim import OPTIMIZERS
+from dlzoo.schedules import Constant, Cosine, Linear, OneCycle, Plateau, Step
 
 CPU = torch.device("cpu")
 

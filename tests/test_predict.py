@@ -13,7 +13,6 @@ from sklearn import datasets
 from torch import nn
 from trained import train
 
-from dlzoo import cli
 from dlzoo.engine.runtime import Runtime
 from dlzoo.errors import DataError, OutputError, UserError
 from dlzoo.run import answers as writers
@@ -368,13 +367,6 @@ def here(runs, monkeypatch):
     return runs
 
 
-def cli_code(monkeypatch, *arguments):
-    monkeypatch.setattr("sys.argv", ["dlzoo", "predict", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return ended.value.code
-
-
 def lines(capsys):
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
@@ -467,33 +459,30 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_bad_input_alone_ends_with_3(case, here, tmp_path, monkeypatch, capsys):
+def test_a_bad_input_alone_ends_with_3(case, here, tmp_path, dlzoo):
     run, name, content, words = BAD[case]
     path = name
     if content is not None:
         path = tmp_path / name
         path.write_bytes((here / "customers.csv").read_bytes().splitlines()[0] if content == "header" else content)
-    assert cli_code(monkeypatch, run, path) == 3
-    done = capsys.readouterr()
-    (answer_,) = [json.loads(line) for line in done.out.splitlines()]
-    assert set(answer_) == {"source", "error"} and words in answer_["error"]
-    assert (
-        "Traceback" not in done.err and done.err.startswith("error: 1 of 1 inputs") and len(done.err.splitlines()) <= 6
-    )
+    code, out, error = dlzoo("predict", run, path)
+    (answer_,) = [json.loads(line) for line in out.splitlines()]
+    assert code == 3 and set(answer_) == {"source", "error"} and words in answer_["error"]
+    assert error.startswith("error: 1 of 1 inputs") and "Traceback" not in error and len(error.splitlines()) <= 6
 
 
-def test_bad_rows_stand_among_good_ones_and_end_with_8(here, tmp_path, monkeypatch, capsys):
+def test_bad_rows_stand_among_good_ones_and_end_with_8(here, tmp_path, dlzoo):
     head, *rows = (here / "customers.csv").read_text().splitlines(keepends=True)
     broken = rows[1].split(",")
     number = next(i for i, cell in enumerate(broken) if cell.replace(".", "").isdigit())
     (tmp_path / "rows.csv").write_text(
         head + rows[0] + ",".join([*broken[:number], "zwei", *broken[number + 1 :]]) + rows[2] + "1,2\n"
     )
-    assert cli_code(monkeypatch, "credit", tmp_path / "rows.csv", "-o", tmp_path / "out.csv") == 8
+    code, _, error = dlzoo("predict", "credit", tmp_path / "rows.csv", "-o", tmp_path / "out.csv")
+    assert code == 8 and "2 of 4 inputs" in error
     found = table(tmp_path / "out.csv")
     assert [bool(row["error"]) for row in found] == [False, True, False, True]
     assert [row["source"].rsplit(":", 1)[1] for row in found] == ["2", "3", "4", "5"]
-    assert "2 of 4 inputs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -509,22 +498,19 @@ def test_bad_rows_stand_among_good_ones_and_end_with_8(here, tmp_path, monkeypat
         (["credit"], 2),
     ],
 )
-def test_exit_codes(arguments, code, here, monkeypatch, capsys):
+def test_exit_codes(arguments, code, here, dlzoo):
     before = (here / "customers.csv").read_bytes()
-    assert cli_code(monkeypatch, *arguments) == code
-    error = capsys.readouterr().err
-    assert "Traceback" not in error and error.startswith("error: ")
+    found, _, error = dlzoo("predict", *arguments)
+    assert found == code and "Traceback" not in error and error.startswith("error: ")
     assert (here / "customers.csv").read_bytes() == before
 
 
-def test_an_empty_folder_is_an_error_and_leaves_no_file(here, tmp_path, monkeypatch, capsys):
+def test_an_empty_folder_is_an_error_and_leaves_no_file(here, tmp_path, dlzoo):
     (tmp_path / "empty").mkdir()
-    assert cli_code(monkeypatch, "digits", tmp_path / "empty", "-o", tmp_path / "out.csv") == 3
+    assert dlzoo("predict", "digits", tmp_path / "empty", "-o", tmp_path / "out.csv")[0] == 3
     assert not (tmp_path / "out.csv").exists()
 
 
-def test_the_help_of_a_run_shows_its_options(here, monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["dlzoo", "predict", "austen", "--help"])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert not ended.value.code and "--temperature" in capsys.readouterr().out
+def test_the_help_of_a_run_shows_its_options(here, dlzoo):
+    code, out, _ = dlzoo("predict", "austen", "--help")
+    assert code == 0 and "--temperature" in out

@@ -66,7 +66,7 @@ def put(folder: Path, text: str, name: str = "tiny.py") -> Path:
 def test_what_is_read_is_what_python_sees(entry):
     build = REGISTRIES[entry.kind][entry.name]
     call = build.__init__ if inspect.isclass(build) else build
-    hints = typing.get_type_hints(call)
+    hints = typing.get_type_hints(call, include_extras=True)
     seen = list(inspect.signature(build).parameters.values())
     assert [parameter.name for parameter in entry.parameters] == [p.name for p in seen]
     for parameter, real in zip(entry.parameters, seen, strict=True):

@@ -17,6 +17,8 @@ from dlzoo.engine.checkpoint import State
 from dlzoo.errors import Diverged, OutputError, ResourceError, RunError
 from dlzoo.registry import TASKS
 from dlzoo.run import train as command
+from dlzoo.run.fit import Fit
+from dlzoo.run.folder import Run
 from dlzoo.run.session import Session
 from dlzoo.schema import reader as configs
 from dlzoo.tasks.image_classification import ImageClassification
@@ -305,6 +307,46 @@ def test_a_run_goes_on_with_its_own_config_alone(run):
     other = config(PLAIN.replace("dim: 16", "dim: 32"))
     with pytest.raises(RunError, match="model.dim: the run 16, the config given 32"):
         command.resume(run, config=other)
+
+
+@pytest.mark.parametrize(
+    ("key", "sections"),
+    [
+        ("train.clip", {"train": {"clip": None}}),
+        ("data.split", {"data": {"name": "digits", "split": "auto"}}),
+        ("evaluate.patience", {"evaluate": {"every": 5, "patience": None}}),
+    ],
+)
+def test_null_and_auto_differ_where_the_machine_does_not_choose(key, sections, tmp_path):
+    values = yaml.safe_load(PLAIN) | {"train": {"steps": 1, "threads": 1}, "evaluate": {"every": 5, "patience": 9}}
+    values["data"] = {"name": "digits", "split": "stratified"}
+    outcome = command.train(configs.from_dict(values), root=tmp_path, quiet=True)
+    assert command.resume(outcome.run, config=configs.from_dict(values | {"train": {"steps": 1}})).code == 0
+    values |= {name: values.get(name, {}) | section for name, section in sections.items()}
+    with pytest.raises(RunError, match=key):
+        command.resume(outcome.run, config=configs.from_dict(values))
+
+
+def test_an_evaluation_that_is_due_is_not_lost_when_the_resume_is_stopped_in_it(tmp_path, monkeypatch):
+    made = config(PLAIN)
+    whole = command.train(made, root=tmp_path / "whole", quiet=True)
+    stop_at(monkeypatch, 10)
+    outcome = command.train(made, root=tmp_path / "parts", quiet=True)
+    with monkeypatch.context() as patch:
+        look = Fit.look
+        patch.setattr(Fit, "look", lambda self: os.kill(os.getpid(), signal.SIGTERM) or look(self))
+        assert command.resume(outcome.run, quiet=True).code == 143
+    assert checkpoint.saved(outcome.run / "checkpoints")[-1].name == "step-10"
+    assert command.resume(outcome.run, quiet=True).code == 0
+    assert content(outcome.run) == content(whole.run)
+
+
+def test_a_run_with_an_import_asks_for_it_again(run):
+    Run(run).note(imports=["mine.py"])
+    file = run / "config.yaml"
+    file.write_text(file.read_text().replace("name: mlp", "name: mine"))
+    with pytest.raises(RunError, match=r"--import mine\.py"):
+        command.resume(run)
 
 
 def test_a_changed_config_file_is_refused(run):

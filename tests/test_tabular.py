@@ -9,7 +9,8 @@ import pytest
 import torch
 from memory import fitted
 
-from dlzoo.errors import DataError
+from dlzoo.errors import ConfigError, DataError
+from dlzoo.tasks.tabular_regression import TabularRegression
 from dlzoo.transforms.table import TableEncoder
 
 ROWS = [
@@ -97,7 +98,7 @@ def samples(key, values):
 def test_tables_of_numbers_alone_need_no_codes():
     rows = [{"row": {"a": float(i)}, "label": "xy"[i % 2]} for i in range(6)]
     task = fitted("tabular_classification", rows)
-    assert task.inputs == ("x",) and task.requires == () and task.facts() == {"in_features": 1}
+    assert task.inputs == ("x",) and task.requires == () and task.facts() == {"in_features": 1, "categories": []}
     task = fitted("tabular_classification", samples("label", "xyxyx"))
     assert task.inputs == ("x", "codes") and task.requires == ("categories",)
     assert task.notes == ["left out, as they never vary in the training split: unit."]
@@ -110,6 +111,12 @@ def test_the_target_comes_back_in_its_own_unit():
     outputs = (batch.targets["value"] - task.mean)[:, None] / task.std
     assert task.loss(outputs.float(), batch).item() == pytest.approx(0, abs=1e-9)
     assert [a["value"] for a in task.decode(outputs, batch)] == pytest.approx([100.1, 200.2, 300.3, 400.4, 500.5])
+
+
+def test_delta_is_hubers_alone():
+    assert TabularRegression(loss="huber", delta=2.0).delta == 2.0
+    with pytest.raises(ConfigError, match="task.delta: loss: mae has none"):
+        TabularRegression(loss="mae", delta=2.0)
 
 
 @pytest.mark.parametrize("bad", [None, math.nan, math.inf])

@@ -17,8 +17,10 @@ from dlzoo.errors import ConfigError, DataError, OutputError, ResourceError, Run
 from dlzoo.metrics.classification import Classification
 from dlzoo.run import build, portable
 from dlzoo.run import train as command
+from dlzoo.run.evaluate import evaluate
 from dlzoo.run.folder import Run, find
 from dlzoo.run.folds import folds
+from dlzoo.run.predict import predict
 from dlzoo.schema import reader as configs
 from dlzoo.tasks.image_classification import ImageClassification
 
@@ -283,3 +285,62 @@ def test_rows_are_strict_json_and_rewind_to_a_step(tmp_path):
     record.close()
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [1, 2, 3, 4] and rows[0]["loss"] is None
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_a_score_that_is_never_a_number_keeps_the_last_weights(value, tmp_path, monkeypatch):
+    monkeypatch.setattr(Classification, "compute", lambda self: {"accuracy": value})
+    outcome = train(tmp_path, evaluate={"every": 3})
+    assert outcome.code == 0 and portable.read(outcome.run).meta["step"] == 6
+    assert Run(outcome.run).facts["best"]["value"] is None
+
+
+@pytest.mark.parametrize(("key", "value"), [("patience", 2), ("monitor", "-loss")])
+def test_what_watches_a_validation_split_is_refused_without_one(key, value, tmp_path):
+    with pytest.raises(ConfigError, match=rf"evaluate\.{key}: .*data\.hold_out"):
+        train(tmp_path, data={"hold_out": 0}, evaluate={key: value})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_warmup_that_never_ends_is_refused_where_epochs_are_counted_too(tmp_path):
+    with pytest.raises(ConfigError, match="a warmup of 100 updates does not end within 46"):
+        train(tmp_path, DIGITS.replace("steps: 6", "epochs: 2"), schedule={"name": "cosine", "warmup": 100})
+
+
+def test_each_split_is_cut_into_pieces_once(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(ImageClassification, "pieces", lambda self, data, split: asked.append(split) or data)
+    train(tmp_path)
+    assert sorted(asked) == ["test", "train", "validation"]
+
+
+def test_folds_of_a_config_that_names_its_own_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"data\.fold"):
+        folds(config(data={"folds": 3, "fold": 1}), 3, root=tmp_path)
+    with pytest.raises(ConfigError, match=r"data\.folds"):
+        folds(config(data={"folds": 4}), 3, root=tmp_path)
+
+
+def test_data_that_changed_since_the_training_is_said_when_it_is_scored(tmp_path, capsys):
+    rows = [f"{i},{'ab'[i % 2]}" for i in range(40)]
+    (tmp_path / "rows.csv").write_text("\n".join(["x,y", *rows]))
+    text = "{task: tabular_classification, model: {name: mlp, dim: 4}, train: {steps: 2, threads: 1}}"
+    run = train(tmp_path / "runs", text, data={"name": "table", "path": str(tmp_path / "rows.csv"), "target": "y"}).run
+    shutil.copytree(run / "model", tmp_path / "copy")
+    evaluate(run)
+    assert "not what this model was trained with" not in capsys.readouterr().err
+    (tmp_path / "rows.csv").write_text("\n".join(["x,y", "50,a", *rows]))
+    for model in (run, tmp_path / "copy"):
+        evaluate(model)
+        assert "not what this model was trained with" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "use",
+    [evaluate, lambda run: predict(run, ["x"]), lambda run: folds(config(), 2, root=run)],
+    ids=["evaluate", "predict", "folds"],
+)
+def test_only_one_training_is_spread_over_processes(use, run, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="without torchrun"):
+        use(run)

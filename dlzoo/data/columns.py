@@ -67,8 +67,8 @@ def parse(rows: Rows, source: Source, types: dict[str, str], style: Format) -> C
 
 def numbers(cells: Sequence[str], style: Format) -> tuple[np.ndarray, list[int]]:
     """Cells as float64, NaN where missing; and the places of those that are no finite numbers (as inf and nan)."""
-    if style.decimal != ".":
-        cells = [cell.replace(style.decimal, ".") for cell in cells]
+    if style.decimal != ".":  # 1.234 may be a thousand and more: no number, as `_` makes it
+        cells = [cell.replace(".", "_").replace(style.decimal, ".") for cell in cells]
     try:
         array = np.array(list(map(float, cells)), dtype=np.float64)
         if np.isfinite(array).all() and _plain(cells):

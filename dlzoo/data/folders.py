@@ -4,8 +4,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dlzoo.data.location import first_few
-from dlzoo.errors import DataError, printable
+from dlzoo.data.location import existing, first_few
+from dlzoo.errors import ConfigError, DataError, printable
 
 SPLITS = {
     "train": "train",
@@ -47,6 +47,21 @@ def split_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, str]:
         wanted = ", ".join(f"train{suffix}" for suffix in suffixes)
         raise DataError(f"{printable(str(folder))}: no file in this folder is named as a split ({wanted}).")
     return {split: found[split] for split in ("train", "validation", "test") if split in found}
+
+
+def split_paths(
+    path: str, suffixes: tuple[str, ...], validation_path: str | None, test_path: str | None
+) -> dict[str, str]:
+    """The file of each split: those of a folder, or `path` for train; and those that are named apart.
+
+    Raises ConfigError for a split that is named and lies in the folder, too.
+    """
+    files = split_files(Path(path), suffixes) if existing(path).is_dir() else {"train": path}
+    for split, file in {"validation": validation_path, "test": test_path}.items():
+        if file is not None and split in files:
+            raise ConfigError([f"data.{split}_path: {printable(files[split])} is the {split} split; leave one out"])
+        files |= {split: file} if file is not None else {}
+    return {split: files[split] for split in ("train", "validation", "test") if split in files}
 
 
 def find(root: Path, suffixes: tuple[str, ...], what: str, classless: bool = False) -> Found:

@@ -56,6 +56,10 @@ class ImageFolder(Dataset):
     def splits(self) -> dict[str, list[int]]:
         return self._splits
 
+    def contents(self) -> list[str] | None:
+        """The files of a list, where one may stand twice."""
+        return None if self.csv is None else [str(file) for file in self._files]
+
     def fingerprint(self) -> str:
         return fingerprint([*self._files, *([self.csv] if self.csv else [])])
 

@@ -33,7 +33,7 @@ class Series(Dataset):
         future: columns known beforehand, also for the times to come (holidays, prices that are set)
         id: a column that tells several series in one file apart
         rows: use the first so many rows of each series; null for all
-        missing: error refuses empty cells, interpolate draws a line through them
+        missing: error refuses empty cells, interpolate draws a line from the value before to the one after
         separator: what stands between cells; null finds it out
         decimal: what stands before the decimals of a number
         encoding: of the file
@@ -65,6 +65,8 @@ class Series(Dataset):
             "id": id,
             "missing": missing,
             "decimal": decimal,
+            "separator": separator,
+            "encoding": encoding,
         }
         """What `read_series` needs to read another such file."""
         self._rows = rows
@@ -79,7 +81,8 @@ class Series(Dataset):
 
     @cached_property
     def _samples(self) -> list[Sample]:
-        return list(_read(self._source, self.notes, rows=self._rows, **self.reading))
+        reading = {key: value for key, value in self.reading.items() if key not in ("separator", "encoding")}
+        return list(_read(self._source, self.notes, rows=self._rows, **reading))
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -116,13 +119,15 @@ def read_series(
     id: str | None = None,
     missing: str = "error",
     decimal: str = ".",
+    separator: str | None = None,
+    encoding: str = "utf-8",
 ) -> Iterator[Sample]:
     """The series in a user's file, each with its `source`, in the form of the dataset `series`.
 
     Rows at the end whose targets are all empty are the time to come: `series` and `past` (T, ...) end before them,
     `times` and `future` (T + H, ...) do not. Raises DataError with file, row and column for whatever is no series.
     """
-    source = open_rows(path)
+    source = open_rows(path, separator, encoding=encoding)
     yield from _read(source, [], time, targets, past or [], future or [], id, missing, decimal, ahead=True)
 
 
@@ -215,7 +220,7 @@ class _Values:
             there = np.flatnonzero(~np.isnan(array))
             array[gaps] = np.interp(gaps, there, array[there])
             self.notes.append(f"column '{printable(name)}': {len(gaps):,} missing values interpolated")
-        return torch.from_numpy(array).float()
+        return torch.from_numpy(array)
 
     def matrix(self, names: list[str], end: int) -> torch.Tensor:
         """Columns side by side (end, len(names))."""

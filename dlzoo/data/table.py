@@ -9,9 +9,9 @@ import numpy as np
 
 from dlzoo.data.columns import MISSING, Chunk, Format, declared_types, infer, numbers, parse
 from dlzoo.data.dataset import Sample
-from dlzoo.data.folders import split_files
+from dlzoo.data.folders import split_paths
 from dlzoo.data.frame import Columns, Frame
-from dlzoo.data.location import existing, fingerprint, first_few
+from dlzoo.data.location import fingerprint, first_few
 from dlzoo.data.rows import SUFFIXES, Source, open_rows
 from dlzoo.errors import DataError, printable
 from dlzoo.registry import DATASETS
@@ -49,12 +49,15 @@ class Table(Frame):
     ):
         self.target = target
         self.style = Format(MISSING if missing is None else tuple(missing), decimal)
-        files = {"train": path, "validation": validation_path, "test": test_path}
-        if existing(path).is_dir():
-            files = {**files, **split_files(Path(path), SUFFIXES)}
-        self._sources = {
-            s: open_rows(file, separator, encoding=encoding) for s, file in files.items() if file is not None
+        self.reading: dict[str, Any] = {
+            "missing": list(self.style.missing),
+            "decimal": decimal,
+            "separator": separator,
+            "encoding": encoding,
         }
+        """What `read_rows` needs to read another such file."""
+        files = split_paths(path, SUFFIXES, validation_path, test_path)
+        self._sources = {split: open_rows(file, separator, encoding=encoding) for split, file in files.items()}
         first = next(iter(self._sources.values()))
         first.index(target)
         self._declared = declared_types(first, {**dict.fromkeys(ignore or [], "ignore"), **(columns or {})})
@@ -180,14 +183,19 @@ def _all_bad(source: Source, bad: dict[int, DataError]) -> DataError:
 
 
 def read_chunks(
-    path: str | Path, columns: dict[str, str], missing: list[str] | None = None, decimal: str = "."
+    path: str | Path,
+    columns: dict[str, str],
+    missing: list[str] | None = None,
+    decimal: str = ".",
+    separator: str | None = None,
+    encoding: str = "utf-8",
 ) -> Iterator[Chunk]:
     """The named columns (number or category) of a file as arrays and lists, some thousand rows at a time.
 
     A row that cannot be read is in `bad`; further columns are passed over. Raises DataError for a file that cannot be
     read or lacks a column.
     """
-    source = open_rows(path)
+    source = open_rows(path, separator, encoding=encoding)
     style = Format(MISSING if missing is None else tuple(missing), decimal)
     declared_types(source, columns)
     for rows in source.chunks():
@@ -195,14 +203,19 @@ def read_chunks(
 
 
 def read_rows(
-    path: str | Path, columns: dict[str, str], missing: list[str] | None = None, decimal: str = "."
+    path: str | Path,
+    columns: dict[str, str],
+    missing: list[str] | None = None,
+    decimal: str = ".",
+    separator: str | None = None,
+    encoding: str = "utf-8",
 ) -> Iterator[tuple[int, dict[str, str | float | None] | DataError]]:
     """Each row of a file with its line: the named columns (number or category; None where missing), or what is wrong.
 
     In memory that does not grow with the file. Raises DataError for a file that cannot be read, or lacks a column.
     """
     names = [name for name, kind in columns.items() if kind != "ignore"]
-    for chunk in read_chunks(path, columns, missing, decimal):
+    for chunk in read_chunks(path, columns, missing, decimal, separator, encoding):
         cells = zip(*(_optional(chunk.values[name]) for name in names), strict=True)
         good: Iterator[tuple[int, dict[str, str | float | None] | DataError]] = (
             (line, dict(zip(names, row, strict=True))) for line, row in zip(chunk.lines, cells, strict=True)

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from dlzoo.data.dataset import Dataset, Sample
 from dlzoo.data.delimited import known, undecodable
-from dlzoo.data.folders import SPLITS, find, split_files
+from dlzoo.data.folders import SPLITS, find, split_paths
 from dlzoo.data.location import existing, fingerprint, first_few, shown
 from dlzoo.data.rows import SUFFIXES, Source, open_rows
-from dlzoo.errors import DataError, did_you_mean, printable
+from dlzoo.errors import ConfigError, DataError, did_you_mean, printable
 from dlzoo.registry import DATASETS
 
 PLAIN = (".txt", ".text", ".md")
@@ -23,8 +23,8 @@ class Texts(Dataset):
 
     Args:
         path: a CSV, TSV, JSON-lines, Parquet or .txt file; or a folder of CLASS/FILE.txt, FILE.txt or train.csv
-        text: the column of texts: a name, or a number from 1 where there is no header; null is `text`, or the first
-        label: the column with the class, likewise; null is `label`, or the second, if there is one
+        text: the column of texts: its name, or without header its number; null is `text`, or 1, or the only one
+        label: the column with the class, likewise; null is `label`, or 2, if there is one
         unit: what one text is in a .txt file: a line, or the whole document
         header: the first row of a CSV or TSV names the columns
         separator: what stands between cells; null finds it out
@@ -56,22 +56,25 @@ class Texts(Dataset):
         self._given: dict[str, list[int]] = {}
         self._tables: dict[str, Source] = {}
         self._plain: dict[str, Path] = {}
-        files = {"train": path, "validation": validation_path, "test": test_path}
-        if root.is_dir() and _split_files(root):
-            files = {**files, **split_files(root, (*SUFFIXES, *PLAIN))}
-        elif root.is_dir():
+        self.style = {"header": header, "separator": separator, "quotes": quotes, "encoding": encoding}
+        """What `read_texts` needs, besides the column, to read another such file."""
+        of_rows: dict[str, Any] = {"text": text, "label": label, "separator": separator}
+        of_rows |= {"header": None if header else header, "quotes": None if quotes else quotes}
+        if root.is_dir() and not _split_files(root):
+            _unused(path, "is a folder of texts", validation_path=validation_path, test_path=test_path, **of_rows)
             self._folder(root)
             return
-        for split, file in files.items():
-            if file is None:
-                continue
+        for split, file in split_paths(path, (*SUFFIXES, *PLAIN), validation_path, test_path).items():
             if Path(file).suffix.lower() in SUFFIXES:
                 self._tables[split] = open_rows(file, separator, header, encoding, quotes)
             else:
                 self._plain[split] = existing(file, folder=False)
         if self._tables and self._plain:
             raise DataError(f"{printable(path)}: the splits are in files of different kinds.")
+        if self._plain:
+            _unused(path, "has no columns", **of_rows)
         if self._tables:
+            _unused(path, "has a text in each row", unit=None if unit == "line" else unit)
             first = next(iter(self._tables.values()))
             self.text = _column(first, text, 1, header)
             self._label = _label_column(first, label, self.text, header)
@@ -186,20 +189,32 @@ class Texts(Dataset):
         return fingerprint([*self._documents, *([] if self._documents else self._plain.values()), *tables])
 
 
-def read_texts(path: Path, text: str | None = None, encoding: str = "utf-8") -> Iterator[Sample | DataError]:
+def read_texts(
+    path: Path,
+    text: str | None = None,
+    header: bool = True,
+    separator: str | None = None,
+    quotes: bool = True,
+    encoding: str = "utf-8",
+) -> Iterator[Sample | DataError]:
     """The texts in a user's file, each with its source, in memory that does not grow; a bad row comes as a DataError.
 
     text: the column of a CSV, TSV, JSON-lines or Parquet file; where the model was trained on such, a .txt file is one
     text a line, else (None) one text. Raises DataError for a file that cannot be read, or lacks the column.
     """
     if path.suffix.lower() in SUFFIXES:
-        header = not (text or "").isdigit()
-        source = open_rows(path, header=header, encoding=encoding)
+        source = open_rows(path, separator, header, encoding, quotes)
         yield from _cells(source, _column(source, text, 1, header), None)
     elif text is None:
         yield {"text": _whole(path, encoding), "source": shown(path)}
     else:
         yield from _lines(path, encoding)
+
+
+def _unused(path: str, why: str, **given: Any) -> None:
+    """Raises ConfigError for settings that would be passed over."""
+    if found := [name for name, value in given.items() if value is not None]:
+        raise ConfigError([f"data.{name}: {printable(path)} {why}; leave {name} out" for name in found])
 
 
 def _split_files(folder: Path) -> bool:

@@ -82,12 +82,11 @@ class Loader:
         return [part.tolist() for part in parts]
 
 
-def batches(task: Task, pieces: Pieces, size: int, processes: Processes | None = None) -> Iterator[Batch]:
-    """Every piece once, in order, for evaluation; over several processes each takes every so-manieth piece."""
-    mine = range(len(pieces))[processes.rank :: processes.world] if processes else range(len(pieces))
+def batches(task: Task, pieces: Pieces, size: int) -> Iterator[Batch]:
+    """Every piece once, in order, each encoded when it is wanted: for an evaluation that is done once."""
     gather = getattr(pieces, "gather", None)
-    for start in range(0, len(mine), size):
-        indices = list(mine[start : start + size])
+    for start in range(0, len(pieces), size):
+        indices = list(range(start, min(start + size, len(pieces))))
         found = gather(indices) if gather else encoded.encode_many(task, pieces, indices)
         yield _batch(task, found, indices)
 
@@ -99,7 +98,10 @@ def _batch(task: Task, found: Columns, indices: list[int]) -> Batch:
 
 
 class Scored:
-    """A split that is evaluated again and again: encoded once, batches of pieces of similar length, each piece once."""
+    """A split that is evaluated again and again: encoded once, batches of pieces of similar length, each piece once.
+
+    Over several processes each takes every so-manieth piece.
+    """
 
     def __init__(
         self, task: Task, pieces: Pieces, size: int, processes: Processes | None = None, progress: Progress = iter

@@ -6,8 +6,8 @@ from dataclasses import asdict
 import torch
 from torch import Tensor, nn
 
-from dlzoo.config import Optimizer
 from dlzoo.errors import RunError
+from dlzoo.optim import Optimizer
 
 CLASSES: dict[str, type[torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,

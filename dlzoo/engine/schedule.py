@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dlzoo.config import Cosine, Linear, OneCycle, Plateau, Schedule, Step
+from dlzoo.schedules import Cosine, Linear, OneCycle, Plateau, Schedule, Step
 
 
 def factor(schedule: Schedule, step: int, steps: int) -> float:

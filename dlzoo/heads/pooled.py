@@ -15,19 +15,21 @@ class Pooled(nn.Module):
 
     `pool` auto is the last real place of a causal sequence, which alone has seen everything, else the mean over real
     places. Attention is a learned weighted mean (Ilse et al., 2018, without the gate). `dropout` is of the vector.
-    Raises ConfigError for the first or last place of a map.
+    Raises ConfigError for the first or last place of a map, and for a way to pool what is one vector already.
     """
 
     def __init__(self, features: Features, out: int, pool: Pool = "auto", dropout: float = 0.0):
         super().__init__()
         assert isinstance(features.dim, int)
+        if features.kind == "vector" and pool != "auto":
+            raise ConfigError([f"task.pool: '{pool}' pools places, and the model gives one vector; leave it out"])
         if pool == "auto":
             pool = "last" if features.kind == "sequence" and features.causal else "mean"
         if features.kind == "map" and pool in ("first", "last"):
             allowed = "Choose from: auto, mean, max, attention."
             raise ConfigError([f"task.pool: '{pool}' needs a sequence, and the model gives a map. {allowed}"])
         self.pool = pool
-        if pool == "attention" and features.kind != "vector":
+        if pool == "attention":
             self.attention = nn.Linear(features.dim, 1)
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(features.dim, out)

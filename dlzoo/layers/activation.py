@@ -23,8 +23,11 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
-def activation(name: Activation) -> nn.Module:
-    """The activation of that name, with torch's default arguments. Raises ConfigError for any other name."""
+def activation(name: Activation, inplace: bool = False) -> nn.Module:
+    """The activation of that name, with torch's default arguments. Raises ConfigError for any other name.
+
+    `inplace` saves memory where it can: for relu, whose gradient needs its output alone.
+    """
     if name not in ACTIVATIONS:
         raise ConfigError([choose(name, get_args(Activation), "activation")])
-    return ACTIVATIONS[name]()
+    return nn.ReLU(inplace) if name == "relu" else ACTIVATIONS[name]()

@@ -13,7 +13,7 @@ from dlzoo.metrics.metric import Answer, Metric
 class Regression(Metric):
     """Reads `value` of answers and truths, in the user's unit.
 
-    mae, rmse, and r2 = 1 - SSE / SST, nan where the truths do not vary. State: 2,000 groups of four sums.
+    mae, rmse, and r2 = 1 - SSE / SST, nan where the truths do not vary. State: 2,000 groups of five sums.
     """
 
     def __init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from dlzoo.choices import Count, Gate, Share
 from dlzoo.features import Features
 from dlzoo.layers.embedding import embed
 from dlzoo.layers.position import LearnedPosition
@@ -24,6 +25,7 @@ class BERT(nn.Module):
         heads: of attention, each of width dim / heads
         hidden: width of the feed-forward networks; null for 4 dim
         norm_first: normalise before each branch, which trains more easily; false does it after the sum, as in the paper
+        activation: of the feed-forward networks; swiglu has a gate
         dropout: share dropped of the embedding and of every residual branch
     """
 
@@ -32,19 +34,29 @@ class BERT(nn.Module):
         vocab_size: int | None = None,
         in_features: int | None = None,
         context: int = 256,
-        dim: int = 128,
-        depth: int = 2,
-        heads: int = 4,
-        hidden: int | None = None,
+        dim: Count = 128,
+        depth: Count = 2,
+        heads: Count = 4,
+        hidden: Count | None = None,
         norm_first: bool = False,
-        dropout: float = 0.1,
+        activation: Gate = "gelu",
+        dropout: Share = 0.1,
     ):
         super().__init__()
         self.embed = embed(dim, vocab_size, in_features, std=0.02)
         self.position = LearnedPosition(context, dim)
         self.norm = nn.LayerNorm(dim, 1e-12)
         self.dropout = nn.Dropout(dropout)
-        self.blocks = Blocks(depth, dim, heads, hidden=hidden, norm_first=norm_first, dropout=dropout, eps=1e-12)
+        self.blocks = Blocks(
+            depth,
+            dim,
+            heads,
+            hidden=hidden,
+            norm_first=norm_first,
+            activation=activation,
+            dropout=dropout,
+            eps=1e-12,
+        )
         self.features = Features("sequence", dim)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dlzoo.choices import Activation
+from dlzoo.choices import Activation, Count, Share
 from dlzoo.errors import ConfigError
 from dlzoo.features import Features
 from dlzoo.layers.activation import activation as activate
@@ -33,11 +33,11 @@ class CNN1d(nn.Module):
         self,
         vocab_size: int | None = None,
         in_features: int | None = None,
-        embedding: int = 128,
-        dim: int = 300,
-        kernels: list[int] | None = None,
+        embedding: Count = 128,
+        dim: Count = 300,
+        kernels: list[Count] | None = None,
         activation: Activation = "relu",
-        dropout: float = 0.0,
+        dropout: Share = 0.0,
         out: Literal["vector", "sequence"] = "vector",
     ):
         super().__init__()

@@ -5,8 +5,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from dlzoo.choices import Activation, Amount, Count, Share
 from dlzoo.errors import ConfigError
 from dlzoo.features import Features
+from dlzoo.layers.activation import activation as activate
 from dlzoo.layers.conv import large_enough
 from dlzoo.layers.drop_path import DropPath, rising
 from dlzoo.layers.norm import MapNorm
@@ -26,19 +28,19 @@ SIZES = {  # blocks and channels of the four stages; those below tiny are timm's
 class Block(nn.Module):
     """7x7 depthwise convolution, norm, two linear layers at each place, scaled and added to the input (B, D, H, W)."""
 
-    def __init__(self, dim: int, drop_path: float, layer_scale: float):
+    def __init__(self, dim: int, activation: Activation, drop_path: float, layer_scale: float):
         super().__init__()
         self.conv = nn.Conv2d(dim, dim, 7, padding=3, groups=dim)
         self.norm = nn.LayerNorm(dim, 1e-6)
         self.up = nn.Linear(dim, 4 * dim)
-        self.gelu = nn.GELU()
+        self.activation = activate(activation)
         self.down = nn.Linear(4 * dim, dim)
         self.scale = nn.Parameter(torch.full((dim,), layer_scale))
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm(self.conv(x).movedim(1, -1))
-        y = self.scale * self.down(self.gelu(self.up(y)))
+        y = self.scale * self.down(self.activation(self.up(y)))
         return x + self.drop_path(y.movedim(-1, 1))
 
 
@@ -53,6 +55,7 @@ class ConvNeXt(nn.Module):
         depths: blocks of each stage; null takes those of `size`
         dims: channels of each stage; null takes those of `size`
         patch: pixels that the stem joins in each direction; null for 4, or 2 for pictures up to 64 pixels, 1 below 16
+        activation: of every block
         drop_path: share of the samples for which the last block is skipped in training, rising to it from 0
         layer_scale: initial scale of every residual branch
         out: the last map, normalised; its mean, normalised, as in the paper; or a pyramid of the maps of all stages
@@ -63,11 +66,12 @@ class ConvNeXt(nn.Module):
         in_channels: int,
         image_size: int | None = None,
         size: Literal["atto", "femto", "pico", "nano", "tiny", "small", "base"] = "tiny",
-        depths: list[int] | None = None,
-        dims: list[int] | None = None,
-        patch: int | None = None,
-        drop_path: float = 0.0,
-        layer_scale: float = 1e-6,
+        depths: list[Count] | None = None,
+        dims: list[Count] | None = None,
+        patch: Count | None = None,
+        activation: Activation = "gelu",
+        drop_path: Share = 0.0,
+        layer_scale: Amount = 1e-6,
         out: Literal["map", "vector", "pyramid"] = "map",
     ):
         super().__init__()
@@ -85,7 +89,7 @@ class ConvNeXt(nn.Module):
             nn.Sequential(MapNorm(a, 1e-6), nn.Conv2d(a, b, 2, 2)) for a, b in zip(dims, dims[1:], strict=False)
         )
         self.stages = nn.ModuleList(
-            nn.Sequential(*[Block(dim, next(rates), layer_scale) for _ in range(depth)])
+            nn.Sequential(*[Block(dim, activation, next(rates), layer_scale) for _ in range(depth)])
             for dim, depth in zip(dims, depths, strict=True)
         )
         self.norm = nn.LayerNorm(dims[-1], 1e-6) if out == "vector" else MapNorm(dims[-1], 1e-6)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from dlzoo.choices import Gate, Position
+from dlzoo.choices import Count, Gate, Position, Share
 from dlzoo.features import Features
 from dlzoo.layers.attention import Cache
 from dlzoo.layers.embedding import embed
@@ -40,15 +40,15 @@ class GPT(nn.Module):
         vocab_size: int | None = None,
         in_features: int | None = None,
         context: int = 256,
-        dim: int = 128,
-        depth: int = 4,
-        heads: int = 4,
-        kv_heads: int | None = None,
-        hidden: int | None = None,
+        dim: Count = 128,
+        depth: Count = 4,
+        heads: Count = 4,
+        kv_heads: Count | None = None,
+        hidden: Count | None = None,
         position: Position = "learned",
         norm: Literal["layer", "rms"] = "layer",
         activation: Gate = "gelu",
-        dropout: float = 0.0,
+        dropout: Share = 0.0,
         bias: bool = True,
     ):
         super().__init__()

@@ -4,7 +4,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from dlzoo.choices import Activation
+from dlzoo.choices import Activation, Count, Share
 from dlzoo.features import Features
 from dlzoo.layers.activation import activation as activate
 from dlzoo.layers.conv import large_enough
@@ -34,13 +34,13 @@ class LeNet(nn.Module):
         self,
         in_channels: int,
         image_size: int,
-        channels: list[int] | None = None,
-        hidden: list[int] | None = None,
-        kernel: int = 5,
+        channels: list[Count] | None = None,
+        hidden: list[Count] | None = None,
+        kernel: Count = 5,
         activation: Activation = "relu",
         pool: Literal["max", "mean"] = "max",
         norm: Literal["none", "batch"] = "none",
-        dropout: float = 0.0,
+        dropout: Share = 0.0,
         same: bool = True,
     ):
         super().__init__()

@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from dlzoo.choices import Count, Share
 from dlzoo.features import Features
 from dlzoo.layers.embedding import embed
 from dlzoo.layers.recurrent import Recurrent, State
@@ -25,10 +26,10 @@ class LSTM(nn.Module):
         self,
         vocab_size: int | None = None,
         in_features: int | None = None,
-        dim: int = 128,
-        layers: int = 1,
+        dim: Count = 128,
+        layers: Count = 1,
         causal: bool = True,
-        dropout: float = 0.0,
+        dropout: Share = 0.0,
     ):
         super().__init__()
         self.embed = embed(dim, vocab_size, in_features)

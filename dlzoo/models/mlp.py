@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from dlzoo.choices import Activation
+from dlzoo.choices import Activation, Count, Share, Whole
 from dlzoo.features import Features
 from dlzoo.layers.activation import activation as activate
 from dlzoo.layers.embedding import CategoryEmbedding
@@ -34,12 +34,12 @@ class MLP(nn.Module):
         in_features: int,
         context: int = 1,
         categories: list[int] | None = None,
-        category_dim: int = 8,
-        dim: int = 128,
-        depth: int = 2,
+        category_dim: Count = 8,
+        dim: Count = 128,
+        depth: Whole = 2,
         activation: Activation = "relu",
         norm: Literal["none", "batch", "layer"] = "none",
-        dropout: float = 0.0,
+        dropout: Share = 0.0,
         residual: bool = False,
     ):
         super().__init__()

@@ -4,7 +4,9 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from dlzoo.choices import Activation, Count
 from dlzoo.features import Features
+from dlzoo.layers.activation import activation as activate
 from dlzoo.layers.conv import init_convs, large_enough
 from dlzoo.registry import MODELS
 
@@ -23,19 +25,19 @@ class BasicBlock(nn.Module):
 
     expansion = 1
 
-    def __init__(self, in_dim: int, width: int, stride: int):
+    def __init__(self, in_dim: int, width: int, stride: int, activation: Activation):
         super().__init__()
         self.conv1 = nn.Conv2d(in_dim, width, 3, stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
-        self.relu = nn.ReLU(inplace=True)
+        self.activation = activate(activation, inplace=True)
         self.downsample = shortcut(in_dim, width, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.relu(self.bn1(self.conv1(x)))
+        y = self.activation(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
-        return self.relu(y + self.downsample(x))
+        return self.activation(y + self.downsample(x))
 
 
 class Bottleneck(nn.Module):
@@ -43,7 +45,7 @@ class Bottleneck(nn.Module):
 
     expansion = 4
 
-    def __init__(self, in_dim: int, width: int, stride: int):
+    def __init__(self, in_dim: int, width: int, stride: int, activation: Activation):
         super().__init__()
         self.conv1 = nn.Conv2d(in_dim, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
@@ -51,14 +53,14 @@ class Bottleneck(nn.Module):
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(4 * width)
-        self.relu = nn.ReLU(inplace=True)
+        self.activation = activate(activation, inplace=True)
         self.downsample = shortcut(in_dim, 4 * width, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.relu(self.bn1(self.conv1(x)))
-        y = self.relu(self.bn2(self.conv2(y)))
+        y = self.activation(self.bn1(self.conv1(x)))
+        y = self.activation(self.bn2(self.conv2(y)))
         y = self.bn3(self.conv3(y))
-        return self.relu(y + self.downsample(x))
+        return self.activation(y + self.downsample(x))
 
 
 def shortcut(in_dim: int, dim: int, stride: int) -> nn.Module:
@@ -79,6 +81,7 @@ class ResNet(nn.Module):
         image_size: height and width of a picture in pixels
         depth: number of layers with weights; from 50 on, of bottleneck blocks
         width: channels of the first stage; each later stage has twice as many
+        activation: after every convolution, and after every sum
         stem: imagenet quarters the picture at once, cifar leaves it whole; auto is cifar up to 64 pixels
         out: the last map, or a pyramid of all four
     """
@@ -88,7 +91,8 @@ class ResNet(nn.Module):
         in_channels: int,
         image_size: int | None = None,
         depth: Literal[10, 18, 34, 50, 101, 152] = 18,
-        width: int = 64,
+        width: Count = 64,
+        activation: Activation = "relu",
         stem: Literal["auto", "imagenet", "cifar"] = "auto",
         out: Literal["map", "pyramid"] = "map",
     ):
@@ -99,7 +103,7 @@ class ResNet(nn.Module):
         large_enough(image_size, 8 if small else 32)
         self.conv1 = nn.Conv2d(in_channels, width, 3 if small else 7, 1 if small else 2, 1 if small else 3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.relu = nn.ReLU(inplace=True)
+        self.activation = activate(activation, inplace=True)
         self.maxpool = nn.Identity() if small else nn.MaxPool2d(3, 2, 1)
 
         block = BasicBlock if depth < 50 else Bottleneck
@@ -108,7 +112,7 @@ class ResNet(nn.Module):
             strides = [1 if i == 0 else 2] + [1] * (blocks - 1)
             layers = []
             for stride in strides:
-                layers.append(block(dim, width * 2**i, stride))
+                layers.append(block(dim, width * 2**i, stride, activation))
                 dim = width * 2**i * block.expansion
             stages.append(nn.Sequential(*layers))
             dims.append(dim)
@@ -122,7 +126,7 @@ class ResNet(nn.Module):
             self.features = Features("pyramid", tuple(dims), tuple(start * 2**i for i in range(4)))
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self.maxpool(self.activation(self.bn1(self.conv1(x))))
         maps = []
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             x = stage(x)

@@ -5,6 +5,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from dlzoo.choices import Count, Share
 from dlzoo.features import Features
 from dlzoo.layers.embedding import embed
 from dlzoo.layers.recurrent import Recurrent, State
@@ -29,11 +30,11 @@ class RNN(nn.Module):
         self,
         vocab_size: int | None = None,
         in_features: int | None = None,
-        dim: int = 128,
-        layers: int = 1,
+        dim: Count = 128,
+        layers: Count = 1,
         activation: Literal["tanh", "relu"] = "tanh",
         causal: bool = True,
-        dropout: float = 0.0,
+        dropout: Share = 0.0,
     ):
         super().__init__()
         self.embed = embed(dim, vocab_size, in_features)

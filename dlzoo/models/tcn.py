@@ -5,7 +5,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from dlzoo.choices import Activation
+from dlzoo.choices import Activation, Count, Share
 from dlzoo.features import Features
 from dlzoo.layers.activation import activation as activate
 from dlzoo.layers.conv import CausalConv
@@ -60,12 +60,12 @@ class TCN(nn.Module):
         self,
         vocab_size: int | None = None,
         in_features: int | None = None,
-        dim: int = 64,
-        depth: int = 4,
-        kernel: int = 3,
+        dim: Count = 64,
+        depth: Count = 4,
+        kernel: Count = 3,
         activation: Activation = "relu",
         norm: Literal["none", "weight", "layer"] = "weight",
-        dropout: float = 0.0,
+        dropout: Share = 0.0,
     ):
         super().__init__()
         self.embed = embed(dim, vocab_size, in_features)

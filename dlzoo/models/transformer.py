@@ -4,7 +4,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from dlzoo.choices import Gate, Position
+from dlzoo.choices import Count, Gate, Position, Share
 from dlzoo.features import Features
 from dlzoo.layers.embedding import embed
 from dlzoo.layers.position import position as positions
@@ -38,15 +38,15 @@ class Transformer(nn.Module):
         vocab_size: int | None = None,
         in_features: int | None = None,
         context: int = 256,
-        dim: int = 128,
-        depth: int = 2,
-        heads: int = 4,
-        hidden: int | None = None,
+        dim: Count = 128,
+        depth: Count = 2,
+        heads: Count = 4,
+        hidden: Count | None = None,
         position: Position = "sinusoidal",
         norm: Literal["layer", "rms"] = "layer",
         norm_first: bool = True,
         activation: Gate = "gelu",
-        dropout: float = 0.0,
+        dropout: Share = 0.0,
     ):
         super().__init__()
         self.embed = embed(dim, vocab_size, in_features, std=dim**-0.5)

@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from dlzoo.choices import Count, Gate, Share
 from dlzoo.errors import ConfigError
 from dlzoo.features import Features
 from dlzoo.layers.transformer import Blocks
@@ -25,6 +26,7 @@ class ViT(nn.Module):
         depth: number of blocks
         heads: of attention, each of width dim / heads
         hidden: width of the feed-forward networks; null for 4 dim
+        activation: of the feed-forward networks; swiglu has a gate
         dropout: share dropped of the embedding and of every residual branch
         drop_path: share of the samples for which the last block is skipped in training, rising to it from 0
         out: the features of every patch, or those of the class token
@@ -34,13 +36,14 @@ class ViT(nn.Module):
         self,
         in_channels: int,
         image_size: int,
-        patch: int | None = None,
-        dim: int = 192,
-        depth: int = 12,
-        heads: int = 3,
-        hidden: int | None = None,
-        dropout: float = 0.0,
-        drop_path: float = 0.0,
+        patch: Count | None = None,
+        dim: Count = 192,
+        depth: Count = 12,
+        heads: Count = 3,
+        hidden: Count | None = None,
+        activation: Gate = "gelu",
+        dropout: Share = 0.0,
+        drop_path: Share = 0.0,
         out: Literal["map", "vector"] = "map",
     ):
         super().__init__()
@@ -54,7 +57,16 @@ class ViT(nn.Module):
         self.token = nn.Parameter(torch.zeros(1, 1, dim))
         self.position = nn.Parameter(torch.empty(1, (image_size // patch) ** 2 + 1, dim))
         self.dropout = nn.Dropout(dropout)
-        self.blocks = Blocks(depth, dim, heads, hidden=hidden, dropout=dropout, drop_path=drop_path, eps=1e-6)
+        self.blocks = Blocks(
+            depth,
+            dim,
+            heads,
+            hidden=hidden,
+            activation=activation,
+            dropout=dropout,
+            drop_path=drop_path,
+            eps=1e-6,
+        )
         for weight in (self.patches.weight, self.token, self.position):
             nn.init.trunc_normal_(weight, std=0.02)
         self.out = out

@@ -101,8 +101,8 @@ class _Source:
         parameters = source.parameters(init, docs, method=True) if init else ()
         shared |= {"parameters": parameters, "attributes": attributes}
         if found.kind == "task":
-            giver, facts = next(self.methods(family, "facts"), (self, None))
-            shared["facts"] = tuple(giver.facts(facts)) if facts else ()
+            _, facts = next(self.methods(family, "facts"), (self, None))
+            shared["facts"] = tuple(_keys(facts)) if facts else ()
         elif found.kind == "model":
             _, forward = next(self.methods(family, "forward"), (self, None))
             shared["forward"] = tuple(arg.arg for arg in _arguments(forward)[1:]) if forward else ()
@@ -133,17 +133,6 @@ class _Source:
                         (file for file in (path / f"{name}.py", path.with_suffix(".py")) if file.exists()), None
                     )
         return None
-
-    def facts(self, node: ast.FunctionDef) -> Iterator[str]:
-        """Keys that a function can return: those in its text, and in that of another file's function that it calls."""
-        yield from _keys(node)
-        for call in ast.walk(node):
-            match call:
-                case ast.Call(func=ast.Attribute(value=ast.Name(id=module), attr=name)):
-                    file = self.imported(module)
-                    for other in _source(file).tree.body if file else ():
-                        if isinstance(other, ast.FunctionDef) and other.name == name:
-                            yield from _keys(other)
 
     @staticmethod
     def methods(family: list[tuple[_Source, ast.ClassDef]], name: str) -> Iterator[tuple[_Source, ast.FunctionDef]]:

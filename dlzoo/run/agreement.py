@@ -11,14 +11,20 @@ from dlzoo.errors import RunError
 from dlzoo.run.folder import Run
 from dlzoo.run.resolve import environment
 
+RESOLVED = ("optimizer.fused", "train.device", "train.threads", "train.workers", "train.channels_last")
+"""Keys, besides those of the data and the monitor, that null or auto leaves to the machine (resolve.py)."""
+
 
 def same_config(first: str, one: dict[str, Any], second: str, other: dict[str, Any]) -> None:
-    """Raise RunError with the keys in which two configs differ; null in the second leaves the choice to the first."""
+    """Raise RunError with the keys in which two configs differ, but for what the second leaves to the machine."""
     flat_one, flat_other = dict(_flat(one)), dict(_flat(other))
-    keys = [key for key in {**flat_one, **flat_other} if flat_other.get(key) is not None and key != "name"]
-    differing = [key for key in keys if flat_one.get(key) != flat_other[key] and flat_other[key] != "auto"]
+    differing = [
+        key
+        for key in {**flat_one, **flat_other}
+        if key != "name" and flat_one.get(key) != flat_other.get(key) and not _left_open(key, flat_other.get(key))
+    ]
     if differing:
-        lines = [f"  {key}: {first} {flat_one.get(key)}, {second} {flat_other[key]}" for key in differing[:3]]
+        lines = [f"  {key}: {first} {flat_one.get(key)}, {second} {flat_other.get(key)}" for key in differing[:3]]
         lines += [f"  and {len(differing) - 3} more"] if len(differing) > 3 else []
         raise RunError(
             "\n".join(
@@ -31,6 +37,13 @@ def same_config(first: str, one: dict[str, Any], second: str, other: dict[str, A
         )
 
 
+def _left_open(key: str, value: Any) -> bool:
+    """Whether a value leaves the choice to the machine, or to the data (a table's types of columns)."""
+    if value == "auto":
+        return key == "train.device"
+    return value is None and (key in RESOLVED or key.startswith("data.") or key == "evaluate.monitor")
+
+
 def _flat(values: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
         if isinstance(value, dict):
@@ -41,9 +54,14 @@ def _flat(values: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
 
 def same_data(run: Run, dataset: Dataset) -> None:
     """Raise RunError for data that has changed since the run was started."""
-    before = run.facts.get("data", {}).get("fingerprint")
-    if before and before != dataset.fingerprint():
+    if changed(run.facts, dataset):
         raise RunError("the data is not what this run was started with; put it back, or train anew with --config")
+
+
+def changed(facts: dict[str, Any], dataset: Dataset) -> bool:
+    """Whether the data is not what the facts of a run or a model say that it was trained with."""
+    before = facts.get("data", {}).get("fingerprint")
+    return before is not None and before != dataset.fingerprint()
 
 
 def changes(run: Run, runtime: Runtime) -> list[str]:

@@ -36,7 +36,7 @@ def check(config: Config, *, data: bool = False, step: bool = False) -> dict[str
         built = build(config, Runtime(config.train))
     except DataError as error:
         raise DataError(f"{error}\nall keys of the config are right, and the model fits the task") from error
-    splits = {name: built.task.pieces(split, name) for name, split in built.splits.items()}
+    splits = built.pieces
     report: dict[str, Any] = {
         "task": config.task.name,
         "data": config.data.name,

@@ -22,6 +22,7 @@ from dlzoo.errors import BelowBar, DataError, UserError, choose, printable
 from dlzoo.metrics.metric import Answer
 from dlzoo.registry import DATASETS
 from dlzoo.run import portable, report
+from dlzoo.run.agreement import changed
 from dlzoo.run.answers import strict, write_json
 from dlzoo.run.build import build_dataset, build_splits
 from dlzoo.task import Batch, Task
@@ -35,12 +36,11 @@ def score(
 ) -> Scores:
     """Score every piece once: metrics, intervals, baseline; memory does not grow with their number.
 
-    write: a file for every answer with its source and the truth, as JSON lines. Of several processes each scores its
-    share, and each sees the scores of all; the file holds the answers of the main one.
+    write: a file for every answer with its source and the truth, as JSON lines.
     """
     if not len(pieces):
         raise DataError("there is nothing to score in this split")
-    return _scored(network, task, batches(task, pieces, batch_size, runtime.processes), pieces.source, runtime, write)
+    return _scored(network, task, batches(task, pieces, batch_size), pieces.source, runtime, write)
 
 
 def _scored(
@@ -54,7 +54,7 @@ def _scored(
     def through(sink: Sink | None = None) -> Scores:
         return run_through(network, task, found, runtime, detail=True, keep=KEEP, sink=sink)
 
-    if write is None or not runtime.processes.main:
+    if write is None:
         return through()
     write.parent.mkdir(parents=True, exist_ok=True)
     result: list[Scores] = []
@@ -129,6 +129,9 @@ def evaluate(
     folder = output or (model.run / "evaluate" / name if model.run else None)
     write = folder / "predictions.jsonl" if folder else None
     dataset = build_dataset(replace(config, data=_elsewhere(config.data, data)) if data else config)
+    if not data and changed(model.meta, dataset):
+        why = "samples that were trained on may be among those that are scored"
+        print(f"warning: the data is not what this model was trained with; {why}", file=sys.stderr)
     if data and dataset.along is None and type(task).pieces is Task.pieces:
         streamed = Streamed(task, dataset, size)
         scores = _scored(model.network, task, streamed, streamed.source, model.runtime, write)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -45,14 +46,15 @@ class Fit:
 
     def rehearse(self) -> None:
         """Score one small batch before the first update, so that what cannot work fails now. Changes nothing."""
-        first = next(iter(self.held)) if self.held else next(iter(self.loader.windows(0, 1)))[0]
-        monitored(self.session.config, self.session.evaluate([first]))
+        found = self.held if self.held is not None else next(iter(self.loader.windows(0, 1)))
+        monitored(self.session.config, self.session.evaluate(islice(found, 1)))  # a process may have no share of it
 
     def go(self) -> bool:
         """Train to the end, or until a signal (then False). The last update is always evaluated and saved."""
         session, plan = self.session, self.session.config.train
         if not session.evaluated:
-            self.look()
+            if not self.look():
+                return False
             self.save()
         self.record.start(session.step, session.steps)
         rows = loop.train(
@@ -111,10 +113,14 @@ class Fit:
         loss, epoch = session.mean_loss(), session.step / len(self.loader)
         better = session.judge(scores, epoch) if scores else True
         session.evaluated = True
-        if better:
+        if better or session.best.value is None:
             metrics = finite(scores.metrics) if scores else {}
             session.export(
-                self.run.path / "model", step=session.step, metrics=metrics, imports=self.run.facts.get("imports", [])
+                self.run.path / "model",
+                step=session.step,
+                metrics=metrics,
+                imports=self.run.facts.get("imports", []),
+                data=self.run.facts.get("data", {}),
             )
             if session.runtime.processes.main:
                 self.run.note(best={"step": session.step, "epoch": round(epoch, 4), **self._score(metrics)})
@@ -172,6 +178,6 @@ class Fit:
         monitor = (session.config.evaluate.monitor or "").lstrip("-")
         names = dict.fromkeys(["loss", monitor, *islice(scores.metrics, 3)])
         shown = [f"{name} {scores.metrics[name]:.4f}" for name in names if name in scores.metrics]
-        undefined = scores.metrics[monitor] != scores.metrics[monitor]
+        undefined = not math.isfinite(scores.metrics[monitor])
         note = f" ({monitor} is undefined here: not counted)" if undefined else " (best)" if better else ""
         return "  ".join([*parts, "validation: " + ", ".join(shown) + note])

@@ -8,7 +8,7 @@ from typing import Any
 
 from dlzoo import files
 from dlzoo.config import Config
-from dlzoo.errors import RunError, did_you_mean, printable
+from dlzoo.errors import ConfigError, RunError, did_you_mean, printable
 from dlzoo.schema.reader import load
 
 ROOT = Path("runs")
@@ -82,13 +82,22 @@ class Run:
 
     @property
     def config(self) -> Config:
-        """The run's own config, resolved. Raises RunError where it is gone."""
+        """The run's own config, resolved. Raises RunError where it is gone, or where an --import is missing."""
         file = self.path / "config.yaml"
         if not file.is_file():
             raise RunError(f"{printable(str(file))} is not there: a run without its config cannot go on")
-        return load(file)
+        try:
+            return load(file)
+        except ConfigError as error:
+            raise RunError(f"this run cannot be built here: {error}{import_hint(self.facts)}") from error
 
     def note(self, **facts: Any) -> None:
         """Change some facts of run.json, on disk at once."""
         self.facts |= facts
         files.write_json(self.path / "run.json", self.facts)
+
+
+def import_hint(facts: dict[str, Any]) -> str:
+    """What to give again of the files that a run or a model was trained with; "" where there were none."""
+    needed = ", ".join(printable(str(name)) for name in facts.get("imports", []))
+    return f"\n  it was trained with --import {needed}; give it again" if needed else ""

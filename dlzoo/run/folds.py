@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dlzoo.config import Config
-from dlzoo.errors import printable
+from dlzoo.errors import ConfigError, UserError, printable
 from dlzoo.run.folder import ROOT
 from dlzoo.run.train import Outcome, train
 
@@ -60,8 +61,16 @@ def folds(
 ) -> Folds:
     """Train `config` once for each of `count` folds, the fold being the test split, each in a run of its own.
 
-    A signal stops the fold under way, which can be resumed, and those that were to come.
+    A signal stops the fold under way, which can be resumed, and those that were to come. Raises ConfigError for a
+    config that asks for another number of folds, or for one of them, and UserError under torchrun, whose processes meet
+    once: those that are early for the next fold would meet the last one's.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("--folds trains one model after the other in one process: start it without torchrun")
+    if config.split.folds not in (None, count):
+        raise ConfigError([f"data.folds: {config.split.folds}, but --folds {count}: leave one of them out"])
+    if config.split.fold is not None:
+        raise ConfigError([f"data.fold: {config.split.fold}, but --folds trains all of them: leave one of them out"])
     found = Folds([])
     name = config.name or f"{config.data.name}_{config.model.name}"
     for fold in range(count):

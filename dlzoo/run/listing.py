@@ -9,11 +9,12 @@ from typing import Any
 
 from dlzoo.config import Component, Evaluate, Split, Train
 from dlzoo.errors import UserError, did_you_mean, printable
-from dlzoo.optim import OPTIMIZERS, SCHEDULES
+from dlzoo.optim import OPTIMIZERS
 from dlzoo.registry import DATASETS, FACTS, MODELS, REGISTRIES, TASKS, Entry
 from dlzoo.registry.compatible import models_for
 from dlzoo.registry.entry import PACKAGE, shown
 from dlzoo.registry.parameter import Parameter, choices_of, fields, spelled
+from dlzoo.schedules import SCHEDULES
 
 Row = dict[str, Any]
 SECTIONS: dict[str, tuple[Any, str]] = {
@@ -80,7 +81,8 @@ def info(name: str) -> list[Row]:
     found = [_entry(registry.entry(name)) for registry in REGISTRIES.values() if name in registry]
     for kind, classes in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
         if name in classes:
-            found.append(_section(name, kind, classes[name], "dlzoo/optim.py"))
+            module = str(classes[name].__module__)
+            found.append(_section(name, kind, classes[name], f"{module.replace('.', '/')}.py"))
     if name in SECTIONS:
         cls, kind = SECTIONS[name]
         found.append(_section(name, kind, cls, "dlzoo/config.py"))

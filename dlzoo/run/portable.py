@@ -15,9 +15,9 @@ from dlzoo import __version__, files, registry
 from dlzoo.config import Config, Train
 from dlzoo.engine import weights
 from dlzoo.engine.runtime import Runtime
-from dlzoo.errors import ConfigError, RunError, printable
+from dlzoo.errors import ConfigError, RunError, UserError, printable
 from dlzoo.run.build import build_network, build_task
-from dlzoo.run.folder import find
+from dlzoo.run.folder import find, import_hint
 from dlzoo.schema.reader import from_dict, to_dict
 from dlzoo.task import Network, Task
 
@@ -32,7 +32,7 @@ class Description:
     folder: Path
     config: Config
     meta: dict[str, Any]
-    """`task` (what the task learned), `step`, `metrics`, `imports`, `versions`, `sha256` ..."""
+    """`task` (what the task learned), `step`, `metrics`, `imports`, `data` (its fingerprint), `sha256` ..."""
 
     @property
     def run(self) -> Path | None:
@@ -76,8 +76,8 @@ def read(run: str | Path, imports: list[Path] | None = None) -> Description:
     folder = path if (path / "model.json").is_file() else path / "model"
     file = folder / "model.json"
     if not file.is_file():
-        why = "it was stopped before its first evaluation; train --resume goes on"
-        raise RunError(f"{printable(str(path))} has no model yet: {why}")
+        why = "it was stopped before its first evaluation (train --resume goes on), or model/ was taken away"
+        raise RunError(f"{printable(str(path))} has no model: {why}")
     try:
         meta = json.loads(file.read_text(encoding="utf-8"))
         if meta["format"] != FORMAT:
@@ -91,15 +91,16 @@ def read(run: str | Path, imports: list[Path] | None = None) -> Description:
             f"{printable(str(file))} is damaged: {type(error).__name__}: {printable(str(error))[:100]}"
         ) from error
     except ConfigError as error:
-        needed = ", ".join(printable(str(name)) for name in meta.get("imports", []))
-        hint = f"\n  it was trained with --import {needed}; give it again" if needed else ""
-        raise RunError(f"this model cannot be built here: {error}{hint}") from error
+        raise RunError(f"this model cannot be built here: {error}{import_hint(meta)}") from error
 
 
-def load(
-    run: str | Path, *, device: str = "auto", imports: list[Path] | None = None, runtime: Runtime | None = None
-) -> Portable:
-    """A run's best model (or that in a copy of its model folder), verified, on the device, in evaluation mode."""
+def load(run: str | Path, *, device: str = "auto", imports: list[Path] | None = None) -> Portable:
+    """A run's best model (or that in a copy of its model folder), verified, on the device, in evaluation mode.
+
+    For one process alone: raises UserError under torchrun, where each would print and write all of the answers.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("evaluate and predict are the work of one process: start them without torchrun")
     found = read(run, imports)
     task = build_task(found.config)
     try:
@@ -112,10 +113,8 @@ def load(
     network = build_network(found.config, task)
     fill(network, found)
     # precision as in training: what was scored is what is answered
-    train = Train(device=cast(Any, device), precision=found.config.train.precision)
-    runtime = runtime or Runtime(train)
-    channels_last = bool(found.config.train.channels_last)
-    runtime.place(network, channels_last)
+    runtime = Runtime(Train(device=cast(Any, device), precision=found.config.train.precision))
+    runtime.place(network, bool(found.config.train.channels_last))
     network.eval()
     return Portable(found.folder, found.config, found.meta, task, network, runtime)
 

@@ -154,9 +154,13 @@ class Session:
 
 
 def monitored(config: Config, scores: Scores) -> float:
-    """The score that picks the best weights, signed so that more is better. Raises UserError for an unknown one."""
+    """The score that picks the best weights, signed so that more is better; NaN where it is no finite number.
+
+    Raises UserError for an unknown one.
+    """
     name = config.evaluate.monitor or "-loss"
     metric = name.lstrip("-")
     if metric not in scores.metrics:
         raise UserError(f"evaluate.monitor: {choose(metric, scores.metrics, 'metric')}")
-    return -scores.metrics[metric] if name.startswith("-") else scores.metrics[metric]
+    value = scores.metrics[metric] if math.isfinite(scores.metrics[metric]) else math.nan
+    return -value if name.startswith("-") else value

@@ -5,26 +5,28 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, closing, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from dlzoo import files, registry
 from dlzoo.config import Config
-from dlzoo.data.dataset import Dataset, Subset
-from dlzoo.engine import checkpoint, seeds
+from dlzoo.data.dataset import Dataset, Pieces, Subset
+from dlzoo.engine import checkpoint, schedule, seeds
 from dlzoo.engine.checkpoint import State
 from dlzoo.engine.loader import Loader, Scored
 from dlzoo.engine.record import Record
 from dlzoo.engine.runtime import Runtime
-from dlzoo.errors import ResourceError, UserError, printable
+from dlzoo.errors import ConfigError, UserError, printable
 from dlzoo.interrupt import Interrupt
 from dlzoo.run import evaluate, portable, report
 from dlzoo.run.agreement import changes, same_config, same_data
 from dlzoo.run.build import build_dataset, build_network, build_splits, build_task
 from dlzoo.run.fit import Fit
 from dlzoo.run.folder import ROOT, Run, find
+from dlzoo.run.memory import explained, in_words
 from dlzoo.run.resolve import commit, environment, resolve
 from dlzoo.run.session import Session
 from dlzoo.schema.reader import dump, to_dict
@@ -64,6 +66,11 @@ class Built:
     network: Network
     runtime: Runtime
 
+    @cached_property
+    def pieces(self) -> dict[str, Pieces]:
+        """What each split is encoded from, cut and packed once."""
+        return {name: self.task.pieces(split, name) for name, split in self.splits.items()}
+
 
 def train(
     config: Config, *, root: Path = ROOT, imports: Sequence[Path] = (), argv: Sequence[str] = (), quiet: bool = False
@@ -73,7 +80,7 @@ def train(
     quiet: nothing on stdout. Raises ConfigError, DataError and the like before anything is written, where it can.
     """
     registry.load(imports)
-    with _memory(config):
+    with explained(config):
         runtime = Runtime(config.train)
         main = runtime.processes.main
         built = build(config, runtime)
@@ -110,7 +117,7 @@ def resume(
     if found.finished:
         Record(None).say(f"{found.path.name} is already finished (step {found.facts.get('step', 0):,}); nothing to do")
         return Outcome(found.path, **{name: found.facts.get(name, {}) for name in SCORED})
-    with _memory(own):
+    with explained(own):
         runtime = Runtime(own.train)
         main = runtime.processes.main
         with ExitStack() as stack:
@@ -142,6 +149,8 @@ def build(config: Config, runtime: Runtime, state: State | None = None) -> Built
     """Data, task and network of `config`; what the task has learned comes from `state`, where there is one."""
     task, dataset = build_task(config), build_dataset(config)
     splits = build_splits(dataset, task, config.split)
+    if "validation" not in splits:
+        _unwatched(config, task)
     if state is None:
         task.fit(splits["train"])
     else:
@@ -149,6 +158,15 @@ def build(config: Config, runtime: Runtime, state: State | None = None) -> Built
     seeds.seed_globals(seeds.key(config.train.seed, "weights"))
     network = build_network(config, task)
     return Built(resolve(config, dataset, task, network, runtime), dataset, splits, task, network, runtime)
+
+
+def _unwatched(config: Config, task: Task) -> None:
+    """Raise ConfigError for what would be ignored where there is no validation split."""
+    watching = {"patience": config.evaluate.patience, "monitor": config.evaluate.monitor}
+    ignored = [name for name, value in watching.items() if value not in (None, task.monitor)]
+    if ignored:
+        why = "watches the validation split, and there is none: data.hold_out must be more than 0"
+        raise ConfigError([f"evaluate.{name}: {why}" for name in ignored])
 
 
 def _carry_out(run: Run, built: Built, state: State | None, record: Record, quiet: bool) -> Outcome:
@@ -191,7 +209,7 @@ def _prepare(run: Run, built: Built, state: State | None, record: Record, interr
     config, task, processes = built.config, built.task, built.runtime.processes
     loader = Loader(
         task,
-        task.pieces(built.splits["train"], "train"),
+        built.pieces["train"],
         batch_size=config.train.batch_size,
         seed=config.train.seed,
         accumulate=config.train.accumulate,
@@ -201,10 +219,11 @@ def _prepare(run: Run, built: Built, state: State | None, record: Record, interr
     )
     held = None
     if "validation" in built.splits:
-        pieces = task.pieces(built.splits["validation"], "validation")
         size = config.evaluate.batch_size or config.train.batch_size
-        held = Scored(task, pieces, size, processes, record.reading("validation"))
+        held = Scored(task, built.pieces["validation"], size, processes, record.reading("validation"))
     steps = config.train.steps or (config.train.epochs or 1) * len(loader)
+    if (warmup := schedule.warmup(config.schedule, steps)) >= max(2, steps):
+        raise ConfigError([f"schedule.warmup: a warmup of {warmup} updates does not end within {steps}"])
     session = Session(config, task, built.network, built.runtime, steps)
     fit = Fit(run, session, loader, held, record, interrupt, started)
     fit.rehearse()
@@ -219,7 +238,7 @@ def _prepare(run: Run, built: Built, state: State | None, record: Record, interr
 
 def _introduction(run: Run, built: Built, loader: Loader, steps: int) -> Iterator[str]:
     config, runtime = built.config, built.runtime
-    sizes = " · ".join(f"{name} {len(built.task.pieces(split, name)):,}" for name, split in built.splits.items())
+    sizes = " · ".join(f"{name} {len(pieces):,}" for name, pieces in built.pieces.items())
     weights = sum(parameter.numel() for parameter in built.network.parameters())
     where = f"{runtime.device.type}, {runtime.threads} thread{'s' * (runtime.threads > 1)}"
     yield f"run    {run.path}"
@@ -240,8 +259,9 @@ def _test(run: Run, built: Built, record: Record, quiet: bool) -> Outcome:
     if "test" in built.splits:
         folder = run.path / "evaluate" / "test"
         size = config.evaluate.batch_size or config.train.batch_size
-        pieces = task.pieces(built.splits["test"], "test")
-        scores = evaluate.score(built.network, task, pieces, built.runtime, size, folder / "predictions.jsonl")
+        scores = evaluate.score(
+            built.network, task, built.pieces["test"], built.runtime, size, folder / "predictions.jsonl"
+        )
         result = evaluate.summary(task, scores, run=str(run.path), split="test")
         files.write_json(folder / "metrics.json", result)
         report.scored(run.path / "figures", task, scores)
@@ -268,27 +288,3 @@ def _origin(built: Built, imports: Sequence[Path], argv: Sequence[str]) -> dict[
         "data": {"fingerprint": built.dataset.fingerprint()},
         "best": None,
     }
-
-
-@contextmanager
-def _memory(config: Config) -> Iterator[None]:
-    """Out of memory, in a user's words."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        failure = in_words(error, config)
-        if failure is error:
-            raise
-        raise failure from error
-
-
-def in_words(error: BaseException, config: Config) -> BaseException:
-    """`error`, or, where it is about memory, a ResourceError that says what to try."""
-    text = str(error)
-    if isinstance(error, MemoryError) or "can't allocate memory" in text or "out of memory" in text.lower():
-        size = max(1, config.train.batch_size // 2)
-        less = config.train.accumulate * 2
-        return ResourceError(
-            f"out of memory; try train.batch_size: {size}, or train.accumulate: {less}, which changes no result"
-        )
-    return error

@@ -6,19 +6,20 @@ Single values are judged in values.py; which keys there are, and where each stan
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dlzoo.config import NAME, Component, Config, Evaluate, Split, Train
 from dlzoo.errors import ConfigError, choose, printable
-from dlzoo.optim import OPTIMIZERS, SCHEDULES
+from dlzoo.optim import OPTIMIZERS
 from dlzoo.registry import DATASETS, FACTS, MODELS, TASKS, Registry
 from dlzoo.registry.parameter import Parameter, fields, optional, spelled, without_none
+from dlzoo.schedules import SCHEDULES
 from dlzoo.schema import yamlfile
+from dlzoo.schema.overrides import override, put
 from dlzoo.schema.values import WRONG, convert, quoted
-from dlzoo.schema.yamlfile import Node, Place, Problem, parse, read, wrap
+from dlzoo.schema.yamlfile import Node, Place, Problem, read, wrap
 
 SECTIONS = ("name", "task", "data", "model", "optimizer", "schedule", "train", "evaluate")
 REGISTERED = {"task": TASKS, "data": DATASETS, "model": MODELS}
@@ -26,7 +27,6 @@ UNIONS: dict[str, dict[str, Any]] = {"optimizer": OPTIMIZERS, "schedule": SCHEDU
 DEFAULTS = {field.name: field.default.name for field in dataclasses.fields(Config) if field.name in UNIONS}
 PLAIN: dict[str, Any] = {"train": Train, "evaluate": Evaluate}
 SPLIT = fields(Split)
-KEY = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*")
 LAST = 10**9
 """The line of what stands in no file, so that it sorts behind what does."""
 
@@ -45,10 +45,10 @@ def load(path: Path, sets: Sequence[str] = (), options: Mapping[str, Any] = {}) 
         kind = "a list" if isinstance(root.value, list) else "a single value"
         raise ConfigError([f"{root.place.text}: a config is a mapping of keys to values, not {kind}"])
     for i, text in enumerate(sets):
-        _set(root, text, Place(LAST, i, f"--set {printable(text.partition('=')[0])}"), problems)
+        override(root, text, Place(LAST, i, f"--set {printable(text.partition('=')[0])}"), problems)
     for i, (key, value) in enumerate(options.items()):
         place = Place(LAST, len(sets) + i, f"--{key.rpartition('.')[2]}")
-        _put(root, key.split("."), wrap(value, place), place, problems)
+        put(root, key.split("."), wrap(value, place), place, problems)
     return Reader(problems).config(root)
 
 
@@ -81,41 +81,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-def _set(root: Node, text: str, place: Place, problems: list[Problem]) -> None:
-    """Put what one `--set key=value` says into the tree."""
-    key, equals, value = text.partition("=")
-    if not KEY.fullmatch(key):
-        problems.append((place, "write it as key=value, or section.key=value: --set optimizer.lr=3e-4"))
-    elif not equals or not value.strip():
-        problems.append((place, f"no value; write --set {key}=VALUE, with null for none"))
-    else:
-        try:
-            node = parse(value, key, problems, place)
-        except ConfigError as error:
-            problems += [(place, problem.removeprefix(f"{place.text}: ")) for problem in error.problems]
-        else:
-            _put(root, key.split("."), node, place, problems)
-
-
-def _put(root: Node, path: list[str], node: Node, place: Place, problems: list[Problem]) -> None:
-    here = root
-    for depth, key in enumerate(path[:-1], 1):
-        child = here.value.setdefault(key, Node({}, place, place))
-        if child.value is None:
-            child.value = {}
-        elif isinstance(child.value, str):  # `model: lenet` is short for `model: {name: lenet}`
-            child.value = {"name": Node(child.value, child.place, child.key)}
-        if not isinstance(child.value, dict):
-            problems.append((place, f"'{'.'.join(path[:depth])}' is not a section, so it has no '{path[depth]}'"))
-            return
-        here = child
-    if path in (["train", "steps"], ["train", "epochs"]) and node.value is not None:
-        here.value.pop(
-            "epochs" if path[1] == "steps" else "steps", None
-        )  # the two are one choice, and this one is later
-    here.value[path[-1]] = node
 
 
 class Reader:

@@ -12,13 +12,16 @@ from torch import Tensor
 from dlzoo import losses
 from dlzoo.choices import ClassificationLoss
 from dlzoo.data.dataset import Sample
-from dlzoo.errors import DataError, did_you_mean, printable
+from dlzoo.errors import ConfigError, DataError, did_you_mean, printable
 from dlzoo.metrics.classification import Classification
 from dlzoo.metrics.metric import Answer, Metric
 from dlzoo.task import Batch, Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+GAMMA = 2.0
+"""The default of every task, which a resolved config writes out beside any loss."""
 
 
 class ClassificationTask(Task):
@@ -28,6 +31,8 @@ class ClassificationTask(Task):
     baseline = "majority class"
 
     def __init__(self, loss: ClassificationLoss, smoothing: float, gamma: float, balance: bool):
+        if gamma != GAMMA and loss != "focal":
+            raise ConfigError([f"task.gamma: loss: {loss} has none; leave it out, or set loss: focal"])
         self.kind = loss
         self.smoothing = smoothing
         self.gamma = gamma

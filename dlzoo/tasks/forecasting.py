@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dlzoo import losses
-from dlzoo.choices import ForecastLoss, SeriesScale, SeriesTransform
+from dlzoo.choices import Count, ForecastLoss, Positive, SeriesScale, SeriesTransform
 from dlzoo.data.dataset import Pieces, Sample, Subset
 from dlzoo.errors import ConfigError, DataError, printable
 from dlzoo.features import Features
@@ -57,20 +57,21 @@ class Forecasting(Task):
 
     def __init__(
         self,
-        context: int = 48,
-        horizon: int = 12,
+        context: Count = 48,
+        horizon: Count = 12,
         normalize: SeriesScale = "window",
         transform: SeriesTransform = "none",
         calendar: bool = False,
-        season: int | None = None,
-        stride: int = 1,
+        season: Count | None = None,
+        stride: Count = 1,
         linear: bool = True,
         loss: ForecastLoss = "mse",
-        delta: float = 1.0,
+        delta: Positive = 1.0,
         quantiles: list[float] | None = None,
     ):
         levels = [0.1, 0.5, 0.9] if quantiles is None else quantiles
         problems = [
+            (delta != 1 and loss != "huber", "task.delta: only loss: huber has one"),
             (quantiles is not None and loss != "pinball", "task.quantiles: only loss: pinball aims at quantiles"),
             (
                 not levels or levels != sorted({*levels}) or not 0 < levels[0] <= levels[-1] < 1,
@@ -200,14 +201,7 @@ class Forecasting(Task):
                 raise DataError(f"{printable(str(source))}: this model was trained on no file: its columns are unknown")
             yield from read_series(source, **self.columns)
             return
-        try:
-            row = json.loads(source)
-            made = {
-                key: torch.tensor(row[key], dtype=torch.float64) for key in ("series", "past", "future") if key in row
-            }
-            yield {**row, **made, "series": made["series"], "source": source[:60]}
-        except (ValueError, TypeError, KeyError) as error:
-            raise DataError(f"{printable(source[:60])}: not a JSON object with a list of numbers, `series`") from error
+        yield _sample(source)
 
     def plot(self, metrics: list[Metric], answers: list[Answer], truths: list[Answer]) -> dict[str, Figure]:
         from dlzoo.report import figures
@@ -233,3 +227,23 @@ class Forecasting(Task):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.encoder.load_state_dict(state["encoder"])
         self.columns = state["columns"]
+
+
+def _sample(text: str) -> Sample:
+    """The sample in a JSON object: `series`, and perhaps `past`, `future`, `times` and `name`."""
+    place = printable(text[:60])
+    try:
+        row = json.loads(text)
+        values = {
+            key: torch.tensor(row[key], dtype=torch.float64) for key in ("series", "past", "future") if key in row
+        }
+        words: Sample = {"times": list(map(str, row["times"]))} if "times" in row else {}
+        words |= {"name": str(row["name"])} if "name" in row else {}
+        series = values["series"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{place}: not a JSON object with a list of numbers, `series`") from error
+    for key, value in values.items():
+        if value.ndim != (1 if key == "series" else 2):
+            wanted = "a list of numbers" if key == "series" else "a list of steps, each a list of numbers"
+            raise DataError(f"{place}: `{key}` must be {wanted}")
+    return {**values, **words, "series": series, "source": text[:60]}

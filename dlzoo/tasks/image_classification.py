@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dlzoo.choices import Augment, ClassificationLoss, Pool
+from dlzoo.choices import Amount, Augment, Chance, ClassificationLoss, Count, Pool, Share
 from dlzoo.data.dataset import Sample, Subset
 from dlzoo.errors import DataError
 from dlzoo.features import Features
@@ -50,13 +50,13 @@ class ImageClassification(ClassificationTask):
 
     def __init__(
         self,
-        size: int | None = None,
+        size: Count | None = None,
         augment: Augment = "none",
-        erase: float = 0.0,
+        erase: Chance = 0.0,
         normalize: Literal["data", "imagenet", "none"] = "data",
         loss: ClassificationLoss = "cross_entropy",
-        smoothing: float = 0.0,
-        gamma: float = 2.0,
+        smoothing: Share = 0.0,
+        gamma: Amount = 2.0,
         balance: bool = False,
         pool: Pool = "auto",
     ):

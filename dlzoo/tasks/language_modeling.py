@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from dlzoo import losses
-from dlzoo.choices import Tokens
+from dlzoo.choices import Count, Share, Tokens, Whole
 from dlzoo.data.dataset import Pieces, Sample, Subset
 from dlzoo.decoding import Sampling, generate
 from dlzoo.errors import ConfigError, DataError
@@ -27,7 +27,7 @@ from dlzoo.registry import TASKS
 from dlzoo.task import Batch, Columns, Example, Task
 from dlzoo.tasks import texts
 from dlzoo.tasks.token_windows import TokenWindows
-from dlzoo.transforms.text import END, PAD, RESERVED, UNKNOWN
+from dlzoo.transforms.text import END, PAD, UNKNOWN
 from dlzoo.transforms.text import tokenizer as build
 
 
@@ -59,13 +59,13 @@ class LanguageModeling(Task):
     def __init__(
         self,
         tokenizer: Tokens = "characters",
-        vocab: int | None = None,
-        min_count: int | None = None,
-        context: int = 256,
-        stride: int | None = None,
-        look_back: int | None = None,
+        vocab: Count | None = None,
+        min_count: Count | None = None,
+        context: Count = 256,
+        stride: Count | None = None,
+        look_back: Whole | None = None,
         tie: bool = False,
-        smoothing: float = 0.0,
+        smoothing: Share = 0.0,
     ):
         self.tokenizer = build(tokenizer, vocab, min_count)
         self.context = context
@@ -77,6 +77,8 @@ class LanguageModeling(Task):
         """Texts are documents with an end, not parts of one that goes on."""
         self.counts: list[int] = []
         self.column: str | None = None
+        self.style: dict[str, Any] = {}
+        """How the data writes its texts: a file to predict is read alike."""
         if not 0 <= self.look_back < context:
             raise ConfigError(
                 [f"task.look_back: {self.look_back} is not below the context of {context}: nothing is left to score"]
@@ -95,6 +97,7 @@ class LanguageModeling(Task):
         counts[END] = len(own) if self.joined else 0
         self.counts = counts.tolist()
         self.column = getattr(data.dataset, "text", None)
+        self.style = getattr(data.dataset, "style", {})
         self._ready()
 
     def _ready(self) -> None:
@@ -181,8 +184,8 @@ class LanguageModeling(Task):
 
     def guess(self, batch: Batch) -> list[Answer]:
         """The most frequent token, everywhere; `nats` are those of the frequencies, each one more than was counted."""
-        p = (torch.tensor(self.counts, dtype=torch.float64) + 1)[RESERVED - 1 :]
-        nats = F.pad(-(p / p.sum()).log(), (RESERVED - 1, 0), value=math.log(float(p.sum())))
+        p = (torch.tensor(self.counts, dtype=torch.float64) + 1)[UNKNOWN:]
+        nats = F.pad(-(p / p.sum()).log(), (UNKNOWN, 0))
         best = torch.full_like(batch.targets["next"], int(torch.tensor(self.counts).argmax()))
         scored, cost = batch.inputs["scored"].cpu(), nats[batch.targets["next"].cpu()]
         answers = self._answers(best, batch)
@@ -245,13 +248,14 @@ class LanguageModeling(Task):
         return self.context if hasattr(backbone, "position") or not hasattr(backbone, "step") else None
 
     def read(self, source: Path | str) -> Iterator[Sample | DataError]:
-        return texts.read(source, self.column)
+        return texts.read(source, self.column, self.style)
 
     def state_dict(self) -> dict[str, Any]:
-        kept = {"joined": self.joined, "counts": self.counts, "column": self.column}
+        kept = {"joined": self.joined, "counts": self.counts, "column": self.column, "style": self.style}
         return kept | {"tokenizer": self.tokenizer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.tokenizer.load_state_dict(state["tokenizer"])
-        self.joined, self.counts, self.column = state["joined"], state["counts"], state["column"]
+        self.joined, self.counts = state["joined"], state["counts"]
+        self.column, self.style = state["column"], state.get("style", {})
         self._ready()

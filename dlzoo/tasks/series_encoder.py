@@ -97,6 +97,8 @@ class SeriesEncoder:
             raise DataError(
                 f"{where(sample)}{n} values are fewer than the context of {self.context} that the model sees"
             )
+        if len(sample.get("times", series)) < n:
+            raise DataError(f"{where(sample)}{len(sample['times'])} times are fewer than the {n} values")
         if self.scaler.width("future") and len(sample.get("future", ())) < n + H:
             ahead = max(0, len(sample.get("future", ())) - n)
             raise DataError(

@@ -10,16 +10,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from dlzoo.choices import ClassificationLoss, Numbers
+from dlzoo.choices import Amount, ClassificationLoss, Numbers, Share, Whole
 from dlzoo.data.dataset import Sample, Subset
 from dlzoo.errors import DataError
 from dlzoo.features import Features
 from dlzoo.heads.pooled import Pooled
 from dlzoo.registry import TASKS
 from dlzoo.task import Batch, Columns, Example
-from dlzoo.tasks import rows
 from dlzoo.tasks.classification import ClassificationTask
-from dlzoo.transforms.table import TableEncoder
+from dlzoo.tasks.rows import Rows
 
 
 @TASKS.register("tabular_classification")
@@ -41,54 +40,49 @@ class TabularClassification(ClassificationTask):
     def __init__(
         self,
         numbers: Numbers = "standard",
-        rare: int = 2,
+        rare: Whole = 2,
         loss: ClassificationLoss = "cross_entropy",
-        smoothing: float = 0.0,
-        gamma: float = 2.0,
+        smoothing: Share = 0.0,
+        gamma: Amount = 2.0,
         balance: bool = False,
     ):
         super().__init__(loss, smoothing, gamma, balance)
-        self.encoder = TableEncoder(numbers, rare)
-        self.style: dict[str, Any] = {}
+        self.rows = Rows(numbers, rare)
 
     def fit(self, data: Subset) -> None:
         self.fit_labels(data.column("label"))
-        self.encoder.fit(data.column("row"))
-        self.notes = rows.notes(self.encoder)
-        self.style = rows.style(data)
+        self.rows.fit(data)
         self._ready()
 
     def _ready(self) -> None:
-        if self.encoder.codes:
-            self.inputs, self.requires = ("x", "codes"), ("categories",)
+        self.inputs, self.requires, self.notes = self.rows.inputs, self.rows.requires, self.rows.notes
 
     def facts(self) -> dict[str, Any]:
-        return rows.facts(self.encoder)
+        return {"in_features": self.rows.encoder.features, "categories": self.rows.encoder.categories}
 
     def encode(self, sample: Sample, rng: Random | None = None) -> Example:
         return {key: value[0] for key, value in self.encode_many([sample]).items()}
 
     def encode_many(self, samples: list[Sample]) -> Columns:
-        columns: Columns = rows.encode(self.encoder, samples)
+        columns = self.rows.encode(samples)
         if samples and "label" in samples[0]:
             columns["label"] = torch.tensor([self.number(sample) for sample in samples])
         return columns
 
     def collate(self, columns: Columns) -> Batch:
-        return Batch(rows.inputs(columns), self.targets(columns), count=len(columns["x"]))
+        return self.rows.batch(columns, self.targets(columns))
 
     def head(self, backbone: nn.Module) -> nn.Module:
         assert isinstance(backbone.features, Features)
         return Pooled(backbone.features, len(self.classes))
 
     def read(self, source: Path | str) -> Iterator[Sample | DataError]:
-        return rows.read(self.encoder, self.style, source)
+        return self.rows.read(source)
 
     def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"table": self.encoder.state_dict(), "style": self.style}
+        return super().state_dict() | self.rows.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self.encoder.load_state_dict(state["table"])
-        self.style = state["style"]
+        self.rows.load_state_dict(state)
         self._ready()

@@ -13,18 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from dlzoo import losses
-from dlzoo.choices import Numbers, RegressionLoss
+from dlzoo.choices import Numbers, Positive, RegressionLoss, Whole
 from dlzoo.data.dataset import Sample, Subset
-from dlzoo.errors import DataError
+from dlzoo.errors import ConfigError, DataError
 from dlzoo.features import Features
 from dlzoo.heads.pooled import Pooled
 from dlzoo.metrics.metric import Answer, Metric
 from dlzoo.metrics.regression import Regression
 from dlzoo.registry import TASKS
 from dlzoo.task import Batch, Columns, Example, Task
-from dlzoo.tasks import rows
 from dlzoo.tasks.classification import where
-from dlzoo.transforms.table import TableEncoder
+from dlzoo.tasks.rows import Rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,9 +45,12 @@ class TabularRegression(Task):
     monitor = "-rmse"
     baseline = "mean"
 
-    def __init__(self, numbers: Numbers = "standard", rare: int = 2, loss: RegressionLoss = "mse", delta: float = 1.0):
-        self.encoder = TableEncoder(numbers, rare)
-        self.style: dict[str, Any] = {}
+    def __init__(
+        self, numbers: Numbers = "standard", rare: Whole = 2, loss: RegressionLoss = "mse", delta: Positive = 1.0
+    ):
+        self.rows = Rows(numbers, rare)
+        if delta != 1 and loss != "huber":
+            raise ConfigError([f"task.delta: loss: {loss} has none; leave it out, or set loss: huber"])
         self.kind = loss
         self.delta = delta
         self.mean, self.std = 0.0, 1.0
@@ -58,31 +60,27 @@ class TabularRegression(Task):
         if not len(values):
             raise DataError("the training split has no rows.")
         self.mean, self.std = float(values.mean()), float(values.std()) or 1.0
-        self.encoder.fit(data.column("row"))
-        self.notes = rows.notes(self.encoder)
-        self.style = rows.style(data)
+        self.rows.fit(data)
         self._ready()
 
     def _ready(self) -> None:
-        if self.encoder.codes:
-            self.inputs, self.requires = ("x", "codes"), ("categories",)
+        self.inputs, self.requires, self.notes = self.rows.inputs, self.rows.requires, self.rows.notes
 
     def facts(self) -> dict[str, Any]:
-        return rows.facts(self.encoder)
+        return {"in_features": self.rows.encoder.features, "categories": self.rows.encoder.categories}
 
     def encode(self, sample: Sample, rng: Random | None = None) -> Example:
         return {key: value[0] for key, value in self.encode_many([sample]).items()}
 
     def encode_many(self, samples: list[Sample]) -> Columns:
-        columns: Columns = rows.encode(self.encoder, samples)
+        columns = self.rows.encode(samples)
         if samples and "value" in samples[0]:  # in the user's unit, so that the truth stays exact
             values = [_number(sample["value"], where(sample)) for sample in samples]
             columns["value"] = torch.tensor(values, dtype=torch.float64)
         return columns
 
     def collate(self, columns: Columns) -> Batch:
-        targets = {"value": columns["value"]} if "value" in columns else {}
-        return Batch(rows.inputs(columns), targets, count=len(columns["x"]))
+        return self.rows.batch(columns, {"value": columns["value"]} if "value" in columns else {})
 
     def head(self, backbone: nn.Module) -> nn.Module:
         assert isinstance(backbone.features, Features)
@@ -114,7 +112,7 @@ class TabularRegression(Task):
             metric.update_arrays(values, truths)
 
     def read(self, source: Path | str) -> Iterator[Sample | DataError]:
-        return rows.read(self.encoder, self.style, source)
+        return self.rows.read(source)
 
     def plot(self, metrics: list[Metric], answers: list[Answer], truths: list[Answer]) -> dict[str, Figure]:
         from dlzoo.report import figures
@@ -122,12 +120,11 @@ class TabularRegression(Task):
         return {"residuals": figures.residuals([a["value"] for a in answers], [t["value"] for t in truths])}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"mean": self.mean, "std": self.std, "table": self.encoder.state_dict(), "style": self.style}
+        return {"mean": self.mean, "std": self.std} | self.rows.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.mean, self.std = state["mean"], state["std"]
-        self.encoder.load_state_dict(state["table"])
-        self.style = state["style"]
+        self.rows.load_state_dict(state)
         self._ready()
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-from dlzoo.choices import ClassificationLoss, Pool, Tokens
+from dlzoo.choices import Amount, Chance, ClassificationLoss, Count, Pool, Share, Tokens
 from dlzoo.data.dataset import Sample, Subset
 from dlzoo.errors import DataError
 from dlzoo.features import Features
@@ -51,15 +51,15 @@ class TextClassification(ClassificationTask):
     def __init__(
         self,
         tokenizer: Tokens = "words",
-        vocab: int | None = None,
-        min_count: int | None = None,
+        vocab: Count | None = None,
+        min_count: Count | None = None,
         lower: bool = True,
-        context: int = 256,
-        word_dropout: float = 0.0,
-        dropout: float = 0.0,
+        context: Count = 256,
+        word_dropout: Chance = 0.0,
+        dropout: Share = 0.0,
         loss: ClassificationLoss = "cross_entropy",
-        smoothing: float = 0.0,
-        gamma: float = 2.0,
+        smoothing: Share = 0.0,
+        gamma: Amount = 2.0,
         balance: bool = False,
         pool: Pool = "auto",
     ):
@@ -71,6 +71,8 @@ class TextClassification(ClassificationTask):
         self.dropout = dropout
         self.pool = pool
         self.column: str | None = None
+        self.style: dict[str, Any] = {}
+        """How the data writes its texts: a file to predict is read alike."""
         self.notes: list[str] = []
 
     def fit(self, data: Subset) -> None:
@@ -78,6 +80,7 @@ class TextClassification(ClassificationTask):
         own = [self._text(text) for text in data.column("text")]
         self.tokenizer.fit(own)
         self.column = getattr(data.dataset, "text", None)
+        self.style = getattr(data.dataset, "style", {})
         cut = sum(len(self.tokenizer.encode(text)) > self.context for text in own)
         if cut:
             self.notes = [
@@ -109,15 +112,19 @@ class TextClassification(ClassificationTask):
         return Pooled(backbone.features, len(self.classes), self.pool, dropout=self.dropout)
 
     def read(self, source: Path | str) -> Iterator[Sample | DataError]:
-        return texts.read(source, self.column)
+        return texts.read(source, self.column, self.style)
 
     def _text(self, text: str) -> str:
         return text.lower() if self.lower else text
 
     def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"tokenizer": self.tokenizer.state_dict(), "column": self.column}
+        return super().state_dict() | {
+            "tokenizer": self.tokenizer.state_dict(),
+            "column": self.column,
+            "style": self.style,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self.tokenizer.load_state_dict(state["tokenizer"])
-        self.column = state["column"]
+        self.column, self.style = state["column"], state.get("style", {})

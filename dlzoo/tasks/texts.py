@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from dlzoo.data.dataset import Sample
 from dlzoo.errors import DataError
 
 
-def read(source: Path | str, column: str | None) -> Iterator[Sample | DataError]:
+def read(source: Path | str, column: str | None, style: dict[str, Any]) -> Iterator[Sample | DataError]:
     """A .txt file is one text, a file of rows has one in each row; an argument or a line is one, or a JSON object with
     one.
 
@@ -20,7 +21,7 @@ def read(source: Path | str, column: str | None) -> Iterator[Sample | DataError]
     from dlzoo.data.texts import read_texts
 
     if isinstance(source, Path):
-        yield from read_texts(source, column if source.suffix.lower() in SUFFIXES else None)
+        yield from read_texts(source, column if source.suffix.lower() in SUFFIXES else None, **style)
         return
     text = source
     if source.lstrip().startswith("{"):

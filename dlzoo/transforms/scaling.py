@@ -96,6 +96,8 @@ class SeriesScaler:
             raise DataError(
                 f"{place}{len(mean)} columns of {key} covariates were in training, and they are not all here"
             )
+        if len(values) != length:
+            raise DataError(f"{place}{len(values):,} steps of {key} covariates are here, and {length:,} are needed")
         return ((finite(values, f"{place}{key} covariates, ") - mean) / std).float()
 
     def state_dict(self) -> dict[str, Any]:
