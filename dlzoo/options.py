@@ -22,7 +22,7 @@ Device = Annotated[Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Whe
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout; with -o one in all.")]
 RunArgument = Annotated[
-    str, typer.Argument(help="A run: folder, name, unique start of a name, or `last`.", metavar="RUN")
+    str, typer.Argument(help="A run: folder, name, unique start of a name, or `last`; DIR/last in DIR.", metavar="RUN")
 ]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Samples at a time.")]
 KindArgument = Literal["tasks", "models", "datasets", "configs", "optimizers", "schedules"]

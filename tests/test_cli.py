@@ -74,6 +74,10 @@ def test_the_first_command_of_the_start_is_a_config_that_ships():
     assert (Path(__file__).parents[1] / shown).exists()
 
 
+LONG = 300 * "a"
+"""A name that no file can have."""
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -101,10 +105,13 @@ def test_the_first_command_of_the_start_is_a_config_that_ships():
         (["list", "things"], 2, "models"),
         (["list", "models", "--task", "detection"], 2, "unknown task 'detection'"),
         (["list", "tasks", "--task", "forecasting"], 2, "--task chooses among models"),
+        (["evaluate", LONG], 4, "there is no run 'aaa"),
+        (["train", "--config", LONG], 2, "cannot be read: File name too long"),
+        (["train", "--config", "c.yaml", "--import", LONG], 2, "no such file"),
         (["info", "resnt"], 2, "Did you mean 'resnet'?"),
         (["info", "AdamW"], 2, "Did you mean 'adamw'?"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else "",
 )
 def test_a_mistake_has_its_exit_code_and_no_traceback(arguments, code, message, dlzoo):
     put("c.yaml", SMALL)

@@ -135,6 +135,7 @@ def test_runs_are_found_by_path_name_prefix_and_last(tmp_path):
     assert find(tmp_path / "b-001").name == "b-001"
     assert find("b-001", tmp_path).name == find("b", tmp_path).name == "b-001"
     assert find("a-", tmp_path).name == "a-001" == find("last", tmp_path).name
+    assert find(tmp_path / "last", "unused").name == "a-001" and find(tmp_path / "b", "unused").name == "b-001"
     for wrong, message in {
         "a": "fits 2 runs: a-001, ab-001",
         "b-002": "there is no run 'b-002'.*Did you mean 'b-001'",

@@ -149,7 +149,7 @@ DATA = {
     "images: half a picture": (IMAGES, lambda folder: images(folder, x_png=half_a_picture()), 3, ["x.png"]),
     "images: a file that a list names": (
         IMAGES.replace("path: data", "path: data, csv: list.csv"),
-        {"list.csv": b"path,label\nx.png,a\ny.png,b\n", "data/y.png": b"1"},
+        {"list.csv": b"path,label\nx.png,a\n" + 300 * b"z" + b",a\ny.png,b\n", "data/y.png": b"1"},
         3,
         ["list.csv", "x.png (row 2)"],
     ),

@@ -1,5 +1,6 @@
 """Pictures in folders named by their class, or listed with their class in a CSV."""
 
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,7 +89,7 @@ def _listed(csv: Path, root: Path) -> Found:
                 raise DataError(
                     f"{where}: split '{printable(cells[split or 0])}' is none of train, validation and test."
                 )
-            if not file.is_file():
+            if not os.path.isfile(file):
                 missing.append(f"{cells[path]} (row {line})")
             twice += [f"{cells[path]} (row {line})"] if file in seen else []
             seen.add(file)

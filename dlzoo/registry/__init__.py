@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 import zlib
 from collections.abc import Callable, Iterable
@@ -147,7 +148,7 @@ def load(paths: Iterable[Path]) -> list[Registered]:
     """Add what the user's own files register (`--import`). Raises ConfigError for a file that adds nothing."""
     found: list[Registered] = []
     for path in paths:
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise ConfigError([f"--import {printable(str(path))}: no such file"])
         here = [found for registry in REGISTRIES.values() for found in registry.load(path)]
         if not here:

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -129,12 +130,12 @@ def _short(key: str, value: Any) -> str:
 
 def destination(output: Path) -> tuple[Path, Callable[[IO[str], Iterable[Answer]], None]]:
     """The file that `-o OUTPUT` means and what writes it. Raises UserError for a kind of file that is not written."""
-    if output.suffix in FORMATS and not output.is_dir():
+    if output.suffix in FORMATS and not os.path.isdir(output):
         return output, write_csv if output.suffix == ".csv" else write_json
-    if output.suffix and not output.is_dir():
+    if output.suffix and not os.path.isdir(output):
         guess = did_you_mean(output.suffix, FORMATS)
         raise UserError(f"-o {printable(str(output))}: answers are written as .csv, as .jsonl or into a folder.{guess}")
-    if output.exists() and not output.is_dir():
+    if os.path.exists(output) and not os.path.isdir(output):
         raise OutputError(
             f"-o {printable(str(output))} is a file, not a folder; end it in .csv or .jsonl to write a file"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +18,31 @@ ROOT = Path("runs")
 def find(run: str | Path, root: Path = ROOT) -> Path:
     """The folder that `run` means: a path, the name of a run in `root`, a unique start of one, or `last` (the newest).
 
-    Raises RunError where there is none, or more than one.
+    `elsewhere/last` looks in `elsewhere`. Raises RunError where there is none, or more than one.
     """
-    path = Path(run)
+    path, name = Path(run), str(run)
     if _is_run(path):
         return path
-    names = {p.name: p for p in sorted(root.glob("*")) if _is_run(p)} if root.is_dir() else {}
+    if len(path.parts) > 1:
+        root, name = path.parent, path.name
+    names = {p.name: p for p in sorted(root.glob("*")) if _is_run(p)}
     text = printable(str(run))
-    if str(run) == "last":
+    if name == "last":
         if not names:
             raise RunError(f"there is no run in {printable(str(root))}; dlzoo train --config FILE makes one")
         return max(names.values(), key=lambda p: (_started(p), p.name))
-    if str(run) in names:
-        return names[str(run)]
-    fitting = [name for name in names if name.startswith(str(run))]
+    if name in names:
+        return names[name]
+    fitting = [other for other in names if other.startswith(name)]
     if len(fitting) == 1:
         return names[fitting[0]]
     if fitting:
         shown = ", ".join(fitting[:5]) + (" ..." if len(fitting) > 5 else "")
         raise RunError(f"'{text}' fits {len(fitting)} runs: {shown}; give more of the name")
-    if path.exists():
+    if os.path.exists(path):  # unlike Path.exists, no error for a name that no file can have
         raise RunError(f"{text} is not a run: it has no run.json and no model.json")
     raise RunError(
-        f"there is no run '{text}', nor a run of that name in {printable(str(root))}.{did_you_mean(run, names)}"
+        f"there is no run '{text}', nor a run of that name in {printable(str(root))}.{did_you_mean(name, names)}"
     )
 
 

@@ -76,7 +76,7 @@ def read(run: str | Path, imports: list[Path] | None = None) -> Description:
     folder = path if (path / "model.json").is_file() else path / "model"
     file = folder / "model.json"
     if not file.is_file():
-        why = "it was stopped before its first evaluation (train --resume goes on), or model/ was taken away"
+        why = "its first evaluation is still to come (train --resume goes on with it), or model/ was taken away"
         raise RunError(f"{printable(str(path))} has no model: {why}")
     try:
         meta = json.loads(file.read_text(encoding="utf-8"))

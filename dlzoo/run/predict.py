@@ -2,6 +2,7 @@
 
 import inspect
 import json as json_
+import os
 import re
 import sys
 import typing
@@ -251,7 +252,7 @@ def predict(
 def _refuse_overwriting(output: Path, inputs: list[str]) -> None:
     target = writers.destination(output)[0].resolve()
     for name in inputs:
-        if name != "-" and Path(name).is_file() and Path(name).resolve() == target:
+        if name != "-" and os.path.isfile(name) and Path(name).resolve() == target:
             raise UserError(f"-o {printable(str(output))} is also an input; choose another name")
 
 
