@@ -81,6 +81,7 @@ VARIANTS = [
     Case("lenet", IMAGES, {"activation": "tanh", "pool": "mean", "same": False}),
     Case("resnet", IMAGES, {"depth": 50}),
     Case("resnet", IMAGES, {"stem": "imagenet"}),
+    Case("resnet", IMAGES, {"stem": "half"}),
     Case("resnet", IMAGES, {"out": "pyramid"}),
     Case("convnext", IMAGES, {"out": "vector", "drop_path": 0.2}),
     Case("convnext", IMAGES, {"out": "pyramid", "patch": 1}),

@@ -18,6 +18,11 @@ STAGES = {  # depth: blocks of each stage
     101: (3, 4, 23, 3),
     152: (3, 8, 36, 3),
 }
+STEMS = {  # name: size and stride of the first convolution, pixels that the stem joins in each direction
+    "imagenet": (7, 2, 4),
+    "half": (3, 1, 2),
+    "cifar": (3, 1, 1),
+}
 
 
 class BasicBlock(nn.Module):
@@ -82,7 +87,7 @@ class ResNet(nn.Module):
         depth: number of layers with weights; from 50 on, of bottleneck blocks
         width: channels of the first stage; each later stage has twice as many
         activation: after every convolution, and after every sum
-        stem: imagenet quarters the picture at once, cifar leaves it whole; auto is cifar up to 64 pixels
+        stem: imagenet quarters the picture, half halves it, cifar leaves it whole; auto is cifar up to 64 pixels
         out: the last map, or a pyramid of all four
     """
 
@@ -93,18 +98,18 @@ class ResNet(nn.Module):
         depth: Literal[10, 18, 34, 50, 101, 152] = 18,
         width: Count = 64,
         activation: Activation = "relu",
-        stem: Literal["auto", "imagenet", "cifar"] = "auto",
+        stem: Literal["auto", "imagenet", "half", "cifar"] = "auto",
         out: Literal["map", "pyramid"] = "map",
     ):
         super().__init__()
         if stem == "auto":
             stem = "cifar" if image_size is not None and image_size <= 64 else "imagenet"
-        small = stem == "cifar"
-        large_enough(image_size, 8 if small else 32)
-        self.conv1 = nn.Conv2d(in_channels, width, 3 if small else 7, 1 if small else 2, 1 if small else 3, bias=False)
+        kernel, stride, start = STEMS[stem]
+        large_enough(image_size, 8 * start)
+        self.conv1 = nn.Conv2d(in_channels, width, kernel, stride, kernel // 2, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.activation = activate(activation, inplace=True)
-        self.maxpool = nn.Identity() if small else nn.MaxPool2d(3, 2, 1)
+        self.maxpool = nn.Identity() if start == stride else nn.MaxPool2d(3, 2, 1)
 
         block = BasicBlock if depth < 50 else Bottleneck
         dim, stages, dims = width, [], []
@@ -119,7 +124,6 @@ class ResNet(nn.Module):
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         init_convs(self)
 
-        start = 1 if small else 4
         self.pyramid = out == "pyramid"
         self.features = Features("map", dim, start * 8)
         if self.pyramid:
