@@ -3,8 +3,11 @@
 import math
 import multiprocessing
 import os
+import platform
+import resource
 import socket
 from random import Random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +15,7 @@ import torch
 from torch import nn
 
 from dlzoo.config import Train
-from dlzoo.engine import loop, optimizer, weights
+from dlzoo.engine import allocator, loop, optimizer, weights
 from dlzoo.engine.loader import Loader, Scored, batches
 from dlzoo.engine.processes import Processes
 from dlzoo.engine.runtime import NotFinite, Runtime
@@ -275,6 +278,28 @@ def test_cuda_that_is_not_there_is_refused():
         pytest.skip("there is a CUDA device")
     with pytest.raises(UserError, match="device: cuda, but torch .* sees no CUDA device; use device: auto or cpu"):
         Runtime(Train(device="cuda"))
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library's allocator")
+def test_memory_that_a_step_frees_serves_the_next_one():
+    Runtime()
+    faults = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.ones(16 << 20)  # 64 MiB, 16,384 pages
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    assert min(faults[1:]) < 100, faults
+
+
+def test_an_allocator_that_the_environment_tunes_is_left_alone(monkeypatch):
+    calls = []
+    monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=lambda *_: calls.append(1)))
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "2")
+    allocator.keep_freed_memory()
+    assert not calls
+    monkeypatch.delenv("MALLOC_ARENA_MAX")
+    allocator.keep_freed_memory()
+    assert calls
 
 
 def test_weights_go_through_a_file_unchanged(tmp_path):

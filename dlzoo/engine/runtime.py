@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from dlzoo.config import Train
 from dlzoo.engine import seeds
+from dlzoo.engine.allocator import keep_freed_memory
 from dlzoo.engine.processes import Processes
 from dlzoo.errors import UserError
 
@@ -36,6 +37,8 @@ class Runtime:
         self.processes = Processes(self.device)
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
+        else:
+            keep_freed_memory()
         self.threads = train.threads or torch.get_num_threads()
         torch.set_num_threads(self.threads)
         self.dtype: torch.dtype = getattr(torch, train.precision)
