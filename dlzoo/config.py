@@ -27,7 +27,8 @@ class Component:
 
 @dataclass(frozen=True)
 class Split:
-    """How data is divided; in a file these keys stand in the `data` section beside the dataset's own.
+    """How data is divided, and what becomes of samples that cannot be read; in a file these keys stand in the `data`
+    section beside the dataset's own.
 
     Args:
         hold_out: cut from train for validation, where the data has no validation split: a share below 1, else a number
@@ -39,6 +40,9 @@ class Split:
         split_seed: the seed of a random, stratified or group split
         folds: cut the test split as one of this many folds instead
         fold: which fold is the test split, from 0
+        on_error: a sample that cannot be read ends the run (error), or is left out and counted before the rest is
+            divided (skip), for which all samples are read once more
+        max_skipped: samples that are left out at most, a share below 1, else a number; beyond, the run ends
     """
 
     hold_out: Amount = 0.1
@@ -48,10 +52,12 @@ class Split:
     split_seed: int = 0
     folds: Annotated[int, Ge(2)] | None = None
     fold: Whole | None = None
+    on_error: Literal["error", "skip"] = "error"
+    max_skipped: Amount = 0.01
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Pairs of a key and what is wrong with it beside the others."""
-        for key, value in (("hold_out", self.hold_out), ("test", self.test)):
+        for key, value in (("hold_out", self.hold_out), ("test", self.test), ("max_skipped", self.max_skipped)):
             if value >= 1 and value % 1:
                 yield key, f"a share is below 1, and a number of samples is whole; got {value}"
         if self.folds is None and self.hold_out < 1 and self.test < 1 and self.hold_out + self.test >= 1:
@@ -62,6 +68,8 @@ class Split:
             yield "fold", "needs `folds`, the number of folds"
         if self.fold is not None and self.folds is not None and self.fold >= self.folds:
             yield "fold", f"counts from 0, so it must be less than folds ({self.folds})"
+        if self.max_skipped != Split.max_skipped and self.on_error == "error":
+            yield "max_skipped", "on_error: error skips nothing; leave it out, or set on_error: skip"
 
 
 @dataclass(frozen=True)

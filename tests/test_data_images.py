@@ -165,4 +165,4 @@ def test_a_picture_that_is_listed_twice_stays_in_one_split(tmp_path):
 def test_a_csv_cannot_list_what_is_not_there(tmp_path, row, says):
     (tmp_path / "pictures").mkdir()
     with pytest.raises(DataError, match=says):
-        ImageFolder(str(tmp_path / "pictures"), csv=write(tmp_path / "list.csv", f"path,label\n{row}\n"))
+        ImageFolder(str(tmp_path / "pictures"), csv=write(tmp_path / "list.csv", f"path,label\n{row}\n")).splits()

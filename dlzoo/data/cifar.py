@@ -55,7 +55,10 @@ class Cifar(Dataset):
         numbers = self._records[:, self.place]
         if int(numbers.max()) >= len(self.names):
             where = int(numbers.argmax())
-            raise DataError(f"{self.source(where)}: label {numbers[where]}, but there are {len(self.names)} names.")
+            known = len(self.names)
+            raise DataError(
+                f"{self.source(where)}: label {numbers[where]}, but there are {known} names: 0 to {known - 1}."
+            )
         return [self.names[number] for number in numbers.tolist()]
 
     def __len__(self) -> int:

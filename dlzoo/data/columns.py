@@ -39,6 +39,14 @@ class Chunk:
     values: dict[str, Any]
     bad: dict[int, DataError]
 
+    def drop(self, places: set[int]) -> None:
+        """Take out the rows at these places."""
+        kept = [i for i in range(len(self.lines)) if i not in places]
+        self.lines = [self.lines[i] for i in kept]
+        self.values = {
+            name: v[kept] if isinstance(v, np.ndarray) else [v[i] for i in kept] for name, v in self.values.items()
+        }
+
 
 def parse(rows: Rows, source: Source, types: dict[str, str], style: Format) -> Chunk:
     """The columns in `types` of some rows; a row with a cell that is no number where one is due goes to `bad`."""
@@ -57,12 +65,10 @@ def parse(rows: Rows, source: Source, types: dict[str, str], style: Format) -> C
         for i in places:
             wrong.add(i)
             bad.setdefault(rows.lines[i], not_a_number(source.name, rows.lines[i], name, cells[i]))
-    lines = rows.lines
+    chunk = Chunk(rows.lines, values, bad)
     if wrong:
-        kept = [i for i in range(len(lines)) if i not in wrong]
-        lines = [lines[i] for i in kept]
-        values = {name: v[kept] if isinstance(v, np.ndarray) else [v[i] for i in kept] for name, v in values.items()}
-    return Chunk(lines, values, bad)
+        chunk.drop(wrong)
+    return chunk
 
 
 def numbers(cells: Sequence[str], style: Format) -> tuple[np.ndarray, list[int]]:
@@ -137,7 +143,7 @@ class _Seen:
             self.repeats = len(different) < len(cells) or not self.distinct.isdisjoint(different)
             self.distinct |= different
 
-    def kind(self, file: str, column: str, unnamed: bool, style: Format) -> tuple[str, str | None]:
+    def kind(self, file: str, column: str, unnamed: bool, style: Format, lenient: bool) -> tuple[str, str | None]:
         """The type of the column, and what a user should know about it."""
         filled, shown = self.numbers + self.texts, f"column '{printable(column)}'"
         if not filled:
@@ -147,6 +153,8 @@ class _Seen:
         if not self.zeros and self.numbers == filled:
             return "number", f"{shown} is constant" if self.constant else None
         if not self.zeros and self.numbers >= MOSTLY * filled:
+            if lenient:
+                return "number", None
             error = not_a_number(file, *self.wrong[0][:1], column, self.wrong[0][1])
             more = ", ".join(f"row {line}: '{printable(text[:30])}'" for line, text in self.wrong[1:])
             raise DataError(
@@ -160,11 +168,14 @@ class _Seen:
         return "category", f"{shown} is constant" if self.constant else None
 
 
-def infer(source: Source, declared: dict[str, str], style: Format) -> tuple[dict[str, str], list[str]]:
+def infer(
+    source: Source, declared: dict[str, str], style: Format, lenient: bool = False
+) -> tuple[dict[str, str], list[str]]:
     """The type of every column, from all rows of a file; and notes for the user. What is declared stays.
 
     A column whose filled cells are all numbers, none with a leading zero (00123), is one of numbers; else categories.
     Raises DataError where a column is nearly all numbers but not quite: naming the rows, and how to say what is meant.
+    lenient: it is one of numbers then, and rows that cannot be read are passed over.
     """
     types = {
         **declared_types(source, declared),
@@ -174,7 +185,7 @@ def infer(source: Source, declared: dict[str, str], style: Format) -> tuple[dict
     seen = {name: _Seen() for name in open_columns}
     if open_columns:
         for rows in source.chunks():
-            for error in rows.bad.values():
+            for error in () if lenient else rows.bad.values():
                 raise error
             columns = list(zip(*rows.cells, strict=True))
             for name in open_columns if columns else ():
@@ -183,7 +194,7 @@ def infer(source: Source, declared: dict[str, str], style: Format) -> tuple[dict
             raise DataError(f"{source.name}: there are no rows below the header.")
     notes = []
     for name in open_columns:
-        types[name], note = seen[name].kind(source.name, name, name in source.unnamed, style)
+        types[name], note = seen[name].kind(source.name, name, name in source.unnamed, style, lenient)
         notes += [note] if note else []
     return {name: types[name] for name in source.columns}, notes
 

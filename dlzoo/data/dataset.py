@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, Protocol
+
+from dlzoo.data.skipped import Skipped
+from dlzoo.errors import DataError
 
 Sample = dict[str, Any]
 """One item as a dataset gives it: decoded, not yet encoded. The keys are a fixed list: docs/samples.md."""
@@ -28,6 +31,8 @@ class Dataset(ABC):
     """The keys of its samples; a property where the arguments decide."""
     along: str | None = None
     """'time' or 'text' where a split cuts inside the samples (one long text, a few series), not between them."""
+    skipped: Skipped | None = None
+    """Where it is set, before anything is read: what cannot be read is left out, and counted here."""
 
     @cached_property
     def notes(self) -> list[str]:
@@ -67,7 +72,25 @@ class Dataset(ABC):
 
     def stream(self) -> Iterator[Sample]:
         """Every sample in order, each with its `source`, in memory that does not grow with their number."""
-        return ({**self[i], "source": self.source(i)} for i in range(len(self)))
+        for i in range(len(self)):
+            try:
+                yield {**self[i], "source": self.source(i)}
+            except DataError as error:
+                self.lose(error, i)
+
+    def lose(self, error: DataError, index: int | None = None) -> None:
+        """Leave a sample out (a row that has become none, without an index); raise `error` unless those are skipped."""
+        if self.skipped is None:
+            raise error
+        self.skipped.add(error, index)
+
+    def readable(self, indices: Iterable[int]) -> list[int]:
+        """Those of the samples that are not left out."""
+        return [i for i in indices if i not in self.skipped.indices] if self.skipped else list(indices)
+
+    def headings(self) -> Sequence[str]:
+        """Names that `column` takes besides the keys of samples: the columns of a file of rows."""
+        return ()
 
     def arguments(self) -> dict[str, Any]:
         """Arguments that were inferred from the data (the types of columns): written into the run's config."""
@@ -91,6 +114,15 @@ class Subset:
 
     def __getitem__(self, index: int) -> Sample:
         return self.dataset[self.indices[index]]
+
+    def some(self, count: int) -> Iterator[Sample]:
+        """`count` samples, evenly spread, or all; those that cannot be read are passed over where they are skipped."""
+        for i in sorted({i * len(self) // count for i in range(count)}) if len(self) > count else range(len(self)):
+            try:
+                yield self[i]
+            except DataError:
+                if self.dataset.skipped is None:
+                    raise
 
     def column(self, key: str) -> list[Any]:
         """One key of every sample of the split."""

@@ -30,6 +30,10 @@ class Found:
     notes: list[str] = field(default_factory=list)
     classed: bool = True
     """Whether the files lie in folders of classes."""
+    sums: dict[Path, str] = field(default_factory=dict)
+    """Of files that a list names: the SHA-256 that it gives."""
+    missing: dict[Path, str] = field(default_factory=dict)
+    """Files that a list names and that are not there, and how a message names them."""
 
 
 def split_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, str]:

@@ -100,6 +100,9 @@ class Frame(Dataset):
             return columns.column(key)
         return self._other(key)
 
+    def headings(self) -> Sequence[str]:
+        return list(self.columns.features)
+
     def _other(self, key: str) -> list[Any]:
         """A column that is no feature."""
         raise DataError(

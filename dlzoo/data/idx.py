@@ -52,7 +52,10 @@ class Idx(Dataset):
             return [str(number) for number in numbers.tolist()]
         if numbers.size and int(numbers.max()) >= len(self.classes):
             where = int(numbers.argmax())
-            raise DataError(f"{file}:{where}: label {numbers[where]}, but `classes` names only {len(self.classes)}.")
+            known = len(self.classes)
+            raise DataError(
+                f"{file}:{where}: label {numbers[where]}, but `classes` names only {known}: 0 to {known - 1}."
+            )
         return [self.classes[number] for number in numbers.tolist()]
 
     @cached_property

@@ -1,8 +1,11 @@
 """Pictures in folders named by their class, or listed with their class in a CSV."""
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any, Literal
+
+from torch import Tensor
 
 from dlzoo.data.dataset import Dataset, Sample
 from dlzoo.data.folders import SPLITS, Found, find
@@ -10,7 +13,10 @@ from dlzoo.data.location import existing, fingerprint, first_few
 from dlzoo.data.rows import open_rows
 from dlzoo.errors import DataError, printable
 from dlzoo.registry import DATASETS
-from dlzoo.transforms.decode import SUFFIXES, read_image
+from dlzoo.transforms.decode import ANIMATED, SUFFIXES, frames, read_image
+
+LOOK = 200
+"""Pictures of a kind that may have several frames, evenly spread, whose headers are read for it."""
 
 
 @DATASETS.register("image_folder")
@@ -20,7 +26,8 @@ class ImageFolder(Dataset):
     Args:
         path: the folder: CLASS/FILE, or train, validation and test folders with CLASS/FILE each
         mode: grey is one channel, rgb three; every picture is converted
-        csv: a file with the columns path (below the folder) and label, and perhaps split, instead of class folders
+        csv: a file with the columns path (below the folder) and label, and perhaps split and sha256 (of the file, in
+            hex: a file that has changed is then refused), instead of class folders
     """
 
     gives = ("image", "label")
@@ -31,15 +38,35 @@ class ImageFolder(Dataset):
         self.csv = None if csv is None else existing(csv, folder=False)
         found = find(self.path, SUFFIXES, "pictures") if self.csv is None else _listed(self.csv, self.path)
         self._files, self._labels, self._splits = found.files, found.labels, found.splits
+        self._sums, self._missing = found.sums, found.missing
         self.notes.extend(found.notes)
-        moving = sum(file.suffix.lower() == ".gif" for file in self._files)
-        self.notes.extend([f"{moving:,} GIFs: of each, the first frame is read"] if moving else [])
+        if moving := self._moving():
+            self.notes.append(
+                f"of {len(moving):,} files with several frames the first frame is read: {first_few(moving)}"
+            )
+
+    def _moving(self) -> list[str]:
+        """Files with several frames, of those whose headers are looked at."""
+        kinds = [file for file in self._files if file.suffix.lower() in ANIMATED]
+        return [str(file) for file in kinds[:: max(1, len(kinds) // LOOK)] if frames(file) > 1]
 
     def __len__(self) -> int:
         return len(self._files)
 
     def __getitem__(self, index: int) -> Sample:
-        return {"image": read_image(self._files[index], self.mode), "label": self._labels[index]}
+        return {"image": self._image(self._files[index]), "label": self._labels[index]}
+
+    def _image(self, file: Path) -> Tensor:
+        """The picture in a file. Raises DataError where its sum is not the listed one."""
+        if file not in self._sums:
+            return read_image(file, self.mode)
+        content = existing(file, folder=False).read_bytes()
+        if (found := hashlib.sha256(content).hexdigest()) != self._sums[file]:
+            raise DataError(
+                f"{printable(str(file))}: the file has changed: its sha256 is {found[:12]}..., and "
+                f"{printable(str(self.csv))} says {printable(self._sums[file][:12])}..."
+            )
+        return read_image(content, self.mode, str(file))
 
     def column(self, key: str) -> list[Any]:
         """`label`; `path`, as text below the folder; `image` is not decoded for this."""
@@ -55,6 +82,9 @@ class ImageFolder(Dataset):
         return str(self._files[index])
 
     def splits(self) -> dict[str, list[int]]:
+        if self._missing and self.skipped is None:
+            where = f"{len(self._missing):,} listed files are not in {printable(str(self.path))}"
+            raise DataError(f"{printable(str(self.csv))}: {where}: {first_few(list(self._missing.values()))}.")
         return self._splits
 
     def contents(self) -> list[str] | None:
@@ -62,18 +92,19 @@ class ImageFolder(Dataset):
         return None if self.csv is None else [str(file) for file in self._files]
 
     def fingerprint(self) -> str:
-        return fingerprint([*self._files, *([self.csv] if self.csv else [])])
+        there = [file for file in self._files if file not in self._missing]
+        return fingerprint([*there, *([self.csv] if self.csv else [])])
 
 
 def _listed(csv: Path, root: Path) -> Found:
     """The pictures that a CSV lists, by split in the file's order."""
     table = open_rows(csv)
     path, label = table.index("path"), table.index("label")
-    split = table.index("split") if "split" in table.columns else None
+    split, sums = (table.index(name) if name in table.columns else None for name in ("split", "sha256"))
     found = Found()
     inside = root.resolve()
     rows: dict[str, list[tuple[Path, str]]] = {}
-    missing, seen, twice = [], set(), []
+    seen, twice = set(), []
     for chunk in table.chunks():
         for error in chunk.bad.values():
             raise error
@@ -90,14 +121,12 @@ def _listed(csv: Path, root: Path) -> Found:
                     f"{where}: split '{printable(cells[split or 0])}' is none of train, validation and test."
                 )
             if not os.path.isfile(file):
-                missing.append(f"{cells[path]} (row {line})")
+                found.missing[file] = f"{cells[path]} (row {line})"
+            if sums is not None and cells[sums].strip():
+                found.sums[file] = cells[sums].strip().lower()
             twice += [f"{cells[path]} (row {line})"] if file in seen else []
             seen.add(file)
             rows.setdefault(part, []).append((file, cells[label].strip()))
-    if missing:
-        raise DataError(
-            f"{table.name}: {len(missing):,} listed files are not in {printable(str(root))}: {first_few(missing)}."
-        )
     if not rows:
         raise DataError(f"{table.name}: there are no rows below the header.")
     for part in ("train", "validation", "test"):

@@ -24,7 +24,7 @@ def divide(dataset: Dataset, split: Split, labels: list[Any] | None = None) -> d
     of `split`. Raises DataError for a split that would be empty and for a class that is not in train, ConfigError for
     what cannot be done with this dataset.
     """
-    given = {name: list(indices) for name, indices in dataset.splits().items()}
+    given = {name: dataset.readable(indices) for name, indices in dataset.splits().items()}
     if not given.get("train"):
         raise DataError(
             f"the data has no train split{f', only {_names(given)}' if given else ''}: there is nothing to train on."

@@ -71,7 +71,8 @@ class Table(Frame):
     @cached_property
     def types(self) -> dict[str, str]:
         """number, category or ignore for every column, the target too: declared, or inferred from the training file."""
-        types, notes = infer(self._sources.get("train", next(iter(self._sources.values()))), self._declared, self.style)
+        source = self._sources.get("train", next(iter(self._sources.values())))
+        types, notes = infer(source, self._declared, self.style, lenient=self.skipped is not None)
         if types[self.target] == "ignore":
             types[self.target] = "category"
         self.notes.extend(note for note in notes if f"'{printable(self.target)}'" not in note)
@@ -100,11 +101,11 @@ class Table(Frame):
         raise IndexError(index)
 
     def stream(self) -> Iterator[Sample]:
-        """Every row, read again from the files in chunks; raises DataError at the first bad one."""
+        """Every row, read again from the files in chunks; raises DataError at the first bad one, or skips it."""
         for source in self._sources.values():
             for chunk, label, value in self._chunks(source):
-                for error in chunk.bad.values():
-                    raise error
+                for _, error in sorted(chunk.bad.items()):
+                    self.lose(error)
                 names, columns = list(chunk.values), [_optional(column) for column in chunk.values.values()]
                 for i, (line, *cells) in enumerate(zip(chunk.lines, *columns, strict=True)):
                     sample: Sample = {"row": dict(zip(names, cells, strict=True)), "label": label[i]}
@@ -120,16 +121,14 @@ class Table(Frame):
         types = {**self.features, self.target: "category"}
         for rows in source.chunks():
             chunk = parse(rows, source, types, self.style)
-            label = chunk.values.pop(self.target)
-            value = None
-            if self.types[self.target] == "number":
-                value, wrong = numbers(label, self.style)
-                for i in np.flatnonzero(np.isnan(value)).tolist():
-                    chunk.bad.setdefault(chunk.lines[i], self._no_target(source, chunk.lines[i], label[i]))
-            elif "" in label:
-                empty = [line for line, text in zip(chunk.lines, label, strict=True) if not text]
-                chunk.bad.update({line: self._no_target(source, line, "") for line in empty})
-            yield chunk, label, value
+            label = chunk.values[self.target]
+            value = numbers(label, self.style)[0] if self.types[self.target] == "number" else None
+            gone = [i for i, text in enumerate(label) if not text] if value is None else np.flatnonzero(np.isnan(value))
+            if len(gone):
+                chunk.bad |= {chunk.lines[i]: self._no_target(source, chunk.lines[i], label[i]) for i in gone}
+                chunk.drop({*gone})
+                value = None if value is None else value[~np.isnan(value)]
+            yield chunk, chunk.values.pop(self.target), value
 
     def _no_target(self, source: Source, line: int, text: str) -> DataError:
         what = f"'{printable(text[:60])}', not a finite number" if text else "empty"
@@ -153,8 +152,10 @@ class Table(Frame):
                     )
                 table.label += [interned.setdefault(text, text) for text in label]
                 values += [value] if value is not None else []
-            if bad:
+            if bad and self.skipped is None:
                 raise _all_bad(source, bad)
+            for line in sorted(bad):
+                self.lose(bad[line])
             if start == len(self._lines):
                 raise DataError(f"{source.name}: there are no rows below the header.")
             self._spans[split] = (start, len(self._lines))
@@ -165,12 +166,16 @@ class Table(Frame):
         return table
 
     def _other(self, key: str) -> list[Any]:
-        """A column that is no feature, read again."""
+        """A column that is no feature, read again; of the rows that are kept."""
         texts: list[Any] = []
-        for source in self._sources.values():
-            place = source.index(key)
-            texts += [row[place] for rows in source.chunks() for row in rows.cells]
+        for split, source in self._sources.items():
+            place, kept = source.index(key), set(self._lines[slice(*self._spans[split])])
+            for rows in source.chunks():
+                texts += [row[place] for line, row in zip(rows.lines, rows.cells, strict=True) if line in kept]
         return texts
+
+    def headings(self) -> list[str]:
+        return list(self.types)
 
 
 def _all_bad(source: Source, bad: dict[int, DataError]) -> DataError:

@@ -116,8 +116,10 @@ class Texts(Dataset):
                 sources.append(sample["source"])
                 if "label" in sample:
                     labels.append(sample["label"])
-            if bad:
+            if bad and self.skipped is None:
                 raise DataError(str(bad[0]) + (f"\n{len(bad):,} rows are bad." if len(bad) > 1 else ""))
+            for error in bad:
+                self.lose(error)
             if len(texts) == start:
                 name = self._tables[split].name if self._tables else shown(self._plain[split])
                 raise DataError(f"{name}: there are no texts in this file.")
@@ -132,27 +134,53 @@ class Texts(Dataset):
         return _cells(self._tables[split], self.text or "", self._label)
 
     @cached_property
-    def _long(self) -> list[str]:
-        return [_whole(file, self.encoding) for file in self._documents]
+    def _long(self) -> list[str | DataError]:
+        """Each document, or why it cannot be read."""
+        return [self._document(file) for file in self._documents]
+
+    def _document(self, file: Path) -> str | DataError:
+        try:
+            return _whole(file, self.encoding)
+        except DataError as error:
+            if self.skipped is None:
+                raise
+            return error
+
+    def _text(self, index: int) -> str:
+        found = self._long[index] if self._documents else self._loaded[0][index]
+        if isinstance(found, DataError):
+            raise found
+        return found
 
     def __len__(self) -> int:
         return len(self._documents) or len(self._loaded[0])
 
     def __getitem__(self, index: int) -> Sample:
         labels = self._labels if self._documents else self._loaded[1]
-        sample: Sample = {"text": self._long[index] if self._documents else self._loaded[0][index]}
+        sample: Sample = {"text": self._text(index)}
         return {**sample, "label": labels[index]} if labels else sample
 
     def column(self, key: str) -> list[Any]:
         """`text` or `label` of every sample, or another column of a file of rows."""
+        if key == "text" and self._documents:
+            return ["" if isinstance(text, DataError) else text for text in self._long]
         if key == "text":
-            return self._long if self._documents else self._loaded[0]
+            return self._loaded[0]
         if key == "label" and "label" in self.gives:
             return (self._labels or []) if self._documents else self._loaded[1]
         if not self._tables:
             raise DataError(f"these texts have no column '{printable(key)}', only {' and '.join(self.gives)}.")
-        places = {split: source.index(key) for split, source in self._tables.items()}
-        return [row[places[s]] for s, source in self._tables.items() for rows in source.chunks() for row in rows.cells]
+        found = []
+        kept = set(self._loaded[2])
+        for source in self._tables.values():
+            place = source.index(key)
+            for rows in source.chunks():
+                lines = zip(rows.lines, rows.cells, strict=True)
+                found += [row[place] for line, row in lines if f"{source.name}:{line}" in kept]
+        return found
+
+    def headings(self) -> list[str]:
+        return next(iter(self._tables.values())).columns if self._tables else []
 
     def source(self, index: int) -> str:
         return shown(self._documents[index]) if self._documents else self._loaded[2][index]
@@ -172,17 +200,21 @@ class Texts(Dataset):
         )
 
     def stream(self) -> Iterator[Sample]:
-        """Every text, read again from the files; raises DataError at the first bad one."""
+        """Every text, read again from the files; raises DataError at the first bad one, or skips it."""
         if self._documents:
             for i, file in enumerate(self._documents):
                 label = {"label": self._labels[i]} if self._labels else {}
-                yield {"text": _whole(file, self.encoding), **label, "source": self.source(i)}
+                try:
+                    yield {"text": _whole(file, self.encoding), **label, "source": self.source(i)}
+                except DataError as error:
+                    self.lose(error, i)
             return
         for split in self._tables or self._plain:
             for sample in self._read(split):
                 if isinstance(sample, DataError):
-                    raise sample
-                yield sample
+                    self.lose(sample)
+                else:
+                    yield sample
 
     def fingerprint(self) -> str:
         tables = [table.path for table in self._tables.values()]

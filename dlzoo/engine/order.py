@@ -18,9 +18,10 @@ class Order:
 
     def __init__(self, count: int, batch_size: int, seed: int, lengths: Tensor | None = None):
         self.count, self.batch_size, self.seed, self.lengths = count, batch_size, seed, lengths
-        alone = count % batch_size == 1 and count > batch_size
+        self.joins = count % batch_size == 1 and count > batch_size > 1
+        """Whether the last piece of an epoch would stand alone, and joins the window before."""
         self.sizes = [batch_size] * (count // batch_size) + ([count % batch_size] if count % batch_size else [])
-        if alone and batch_size > 1:
+        if self.joins:
             self.sizes[-2:] = [batch_size + 1]
         self._kept: dict[int, list[Tensor]] = {}
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 from torch import nn
 
 from dlzoo.config import Component, Config, Split
 from dlzoo.data.dataset import Dataset, Subset
+from dlzoo.data.skipped import Skipped
 from dlzoo.data.splits import divide
 from dlzoo.errors import ConfigError, UserError
 from dlzoo.registry import DATASETS, FACTS, MODELS, TASKS, Entry
@@ -19,7 +20,13 @@ from dlzoo.task import Network, Task
 
 def build_dataset(config: Config) -> Dataset:
     """The dataset that `config` names. Raises DataError for a path that is not there."""
-    return cast(Dataset, DATASETS[config.data.name](**config.data.args))
+    dataset = cast(Dataset, DATASETS[config.data.name](**config.data.args))
+    if config.split.on_error == "skip":
+        if dataset.along is not None:
+            hint = "; set data.missing: interpolate" if dataset.along == "time" else ""
+            raise ConfigError([f"data.on_error: skip would tear holes into what goes on; leave it out{hint}"])
+        dataset.skipped = Skipped(config.split.max_skipped)
+    return dataset
 
 
 def build_task(config: Config) -> Task:
@@ -27,14 +34,22 @@ def build_task(config: Config) -> Task:
     return cast(Task, TASKS[config.task.name](**config.task.args))
 
 
-def build_splits(dataset: Dataset, task: Task, split: Split) -> dict[str, Subset]:
-    """Train, and validation and test where there are any. Raises ConfigError for data that lacks what is needed."""
+def build_splits(
+    dataset: Dataset, task: Task, split: Split, progress: Callable[[Iterable[int]], Iterable[int]] = iter
+) -> dict[str, Subset]:
+    """Train, and validation and test where there are any. Raises ConfigError for data that lacks what is needed.
+
+    Where samples that cannot be read are skipped they are found first, so that the rest is divided as if they were not
+    there; `progress` follows that.
+    """
     missing = [key for key in task.needs if key not in dataset.gives]
     if missing:
         gives = ", ".join(dataset.gives)
         raise ConfigError(
             [f"data: this task needs {' and '.join(missing)} in every sample, and the data gives {gives}"]
         )
+    if dataset.skipped is not None and split.on_error == "skip":
+        dataset.skipped.find(dataset, progress)
     labels = dataset.column("label") if "label" in task.needs else None
     return divide(dataset, split, labels)
 

@@ -17,6 +17,7 @@ from dlzoo.data.dataset import Dataset, Pieces, Subset
 from dlzoo.engine.loader import batches
 from dlzoo.engine.loop import Scores, Sink
 from dlzoo.engine.loop import evaluate as run_through
+from dlzoo.engine.record import Record
 from dlzoo.engine.runtime import Runtime
 from dlzoo.errors import BelowBar, DataError, UserError, choose, printable
 from dlzoo.metrics.metric import Answer
@@ -135,11 +136,16 @@ def evaluate(
     if data and dataset.along is None and type(task).pieces is Task.pieces:
         streamed = Streamed(task, dataset, size)
         scores = _scored(model.network, task, streamed, streamed.source, model.runtime, write)
+        if dataset.skipped is not None:
+            dataset.skipped.check(scores.count + dataset.skipped.count)
     else:
         subset = _whole(dataset) if data else _split(dataset, task, config, split)
         pieces = task.pieces(subset, "test" if data else split)
         scores = score(model.network, task, pieces, model.runtime, size, write)
     result = summary(task, scores, run=str(run), split=name)
+    if dataset.skipped is not None and dataset.skipped.count:
+        print(f"warning: {printable(str(dataset.skipped))}", file=sys.stderr)
+        result["skipped"] = dataset.skipped.to_dict()
     if folder:
         files.write_json(folder / "metrics.json", result)
         tested = model.run is not None and not data and not output and split == "test"
@@ -215,19 +221,22 @@ def hold(metrics: dict[str, float], minimum: dict[str, float], maximum: dict[str
 
 
 def _elsewhere(data: Component, path: Path) -> Component:
-    """The same kind of data, read from `path`."""
+    """The same kind of data, read from `path` alone."""
     if not any(parameter.name == "path" for parameter in DATASETS.entry(data.name).parameters):
         raise UserError(f"--data: this run was trained on '{data.name}', which is not read from a path of yours")
-    return replace(data, args={**data.args, "path": str(path)})
+    apart: dict[str, Any] = {key: None for key in ("validation_path", "test_path") if key in data.args}
+    return replace(data, args={**data.args, **apart, "path": str(path)})
 
 
 def _whole(dataset: Dataset) -> Subset:
+    if dataset.skipped is not None:
+        dataset.skipped.find(dataset, Record(None).reading("data"))
     spans = [(0, length) for length in dataset.lengths()] if dataset.along else None
-    return Subset(dataset, list(range(len(dataset))), spans)
+    return Subset(dataset, dataset.readable(range(len(dataset))), spans)
 
 
 def _split(dataset: Dataset, task: Task, config: Config, split: str) -> Subset:
-    found = build_splits(dataset, task, config.split)
+    found = build_splits(dataset, task, config.split, Record(None).reading("data"))
     if split not in found:
         raise DataError(choose(split, found, "split"))
     return found[split]

@@ -145,10 +145,13 @@ def resume(
             return _carry_out(found, built, state, record, quiet)
 
 
-def build(config: Config, runtime: Runtime, state: State | None = None) -> Built:
-    """Data, task and network of `config`; what the task has learned comes from `state`, where there is one."""
-    task, dataset = build_task(config), build_dataset(config)
-    splits = build_splits(dataset, task, config.split)
+def build(config: Config, runtime: Runtime, state: State | None = None, dataset: Dataset | None = None) -> Built:
+    """Data, task and network of `config`; what the task has learned comes from `state`, where there is one.
+
+    dataset: that of `config`, where it is made already.
+    """
+    task, dataset = build_task(config), dataset or build_dataset(config)
+    splits = build_splits(dataset, task, config.split, Record(None, main=runtime.processes.main).reading("data"))
     if "validation" not in splits:
         _unwatched(config, task)
     if state is None:
@@ -245,6 +248,8 @@ def _introduction(run: Run, built: Built, loader: Loader, steps: int) -> Iterato
     yield f"data   {config.data.name}: {sizes}"
     yield f"model  {config.model.name}: {weights:,} weights, on {where}"
     yield f"train  {steps:,} updates of {config.train.batch_size}, {steps / len(loader):.4g} epochs"
+    if loader.order.joins:
+        yield "note   the last sample of an epoch joins the batch before it: alone it would have no batch statistics"
     for note in (*built.dataset.notes, *built.task.notes):
         yield f"note   {printable(note)}"
 
@@ -271,6 +276,8 @@ def _test(run: Run, built: Built, record: Record, quiet: bool) -> Outcome:
     elif "validation" in built.splits:
         outcome = Outcome(run.path, {monitor.lstrip("-"): found.get("value")})
     report.curves(run.path, monitor)
+    if (skipped := built.dataset.skipped) and skipped.count:
+        record.say(f"of the data, {printable(str(skipped))}")
     record.say(f"done: the best model is of step {found.get('step', 0):,}; curves in {run.path / 'figures'}")
     record.say(f"next   dlzoo evaluate {run.path}\n       dlzoo predict {run.path} FILE...")
     return outcome
@@ -286,5 +293,6 @@ def _origin(built: Built, imports: Sequence[Path], argv: Sequence[str]) -> dict[
         "environment": environment(built.runtime),
         "commit": commit(),
         "data": {"fingerprint": built.dataset.fingerprint()},
+        "skipped": built.dataset.skipped.to_dict() if built.dataset.skipped else None,
         "best": None,
     }

@@ -69,10 +69,9 @@ class ImageClassification(ClassificationTask):
 
     def fit(self, data: Subset) -> None:
         self.fit_labels(data.column("label"))
-        some = sorted({i * len(data) // LOOK for i in range(LOOK)}) if len(data) > LOOK else range(len(data))
         shapes, means, squares = set(), [], []
-        for i in some:
-            image = data[i]["image"]
+        for sample in data.some(LOOK):
+            image = sample["image"]
             shapes.add(tuple(image.shape))
             pixels = image.flatten(1).double() / 255
             means.append(pixels.mean(1))

@@ -15,6 +15,8 @@ from dlzoo.errors import DataError, printable
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
 """What Pillow may open: EPS and other formats that run programs are not among them."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm")
+ANIMATED = (".gif", ".tif", ".tiff", ".webp")
+"""Those of them that may have several frames."""
 MAX_PIXELS = 50_000_000
 """Read from the header, before anything is decoded."""
 UPRIGHT = {
@@ -61,6 +63,17 @@ def read_image(source: Path | str | bytes, mode: Mode = "rgb", name: str | None 
         Exception
     ) as error:  # Pillow raises nearly anything on a damaged file: OSError, SyntaxError, struct.error ...
         raise DataError(f"{name}: the picture is damaged or cut short ({printable(str(error))}).") from None
+
+
+def frames(path: Path) -> int:
+    """How many pictures a file holds, from its headers; 1 where that cannot be told."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=FORMATS) as image:
+                return int(getattr(image, "n_frames", 1))
+    except Exception:  # what is wrong with it is said when it is read
+        return 1
 
 
 def _too_large(name: str, width: int, height: int) -> DataError:
