@@ -17,8 +17,6 @@ from dlzoo.errors import DataError, printable
 if TYPE_CHECKING:
     from dlzoo.run.train import Built
 
-MOST = 20
-"""Bad samples that are named; all are counted."""
 STEPS = 3
 """Updates that are timed, after a first one."""
 
@@ -26,14 +24,21 @@ STEPS = 3
 def check(config: Config, *, data: bool = False, step: bool = False) -> dict[str, Any]:
     """Build all that `config` names, and answer a few samples; what was found, as one JSON-able object.
 
-    data: encode every sample of every split. step: run an update or a few, and forecast the whole run.
-    Raises ConfigError for what does not fit, DataError for data that is not there or not usable.
+    data: read every sample of every split (scan.py). step: run an update or a few, and forecast the whole run; not
+    where there are bad samples. Raises ConfigError for what does not fit, DataError for data that is not there or not
+    usable.
     """
+    from dlzoo.data.skipped import Skipped
     from dlzoo.engine.runtime import Runtime
+    from dlzoo.run import scan
+    from dlzoo.run.build import build_dataset
     from dlzoo.run.train import build
 
     try:
-        built = build(config, Runtime(config.train))
+        dataset = build_dataset(config)
+        if data and dataset.along is None and dataset.skipped is None:
+            dataset.skipped = Skipped(math.inf)  # all that cannot be read is to be named, not the first
+        built = build(config, Runtime(config.train), dataset=dataset)
     except DataError as error:
         raise DataError(f"{error}\nall keys of the config are right, and the model fits the task") from error
     splits = built.pieces
@@ -47,7 +52,9 @@ def check(config: Config, *, data: bool = False, step: bool = False) -> dict[str
         "notes": [*built.dataset.notes, *built.task.notes],
     }
     if data:
-        report["read"] = _read(built, splits)
+        report["read"] = scan.scan(built)
+    if failed(report):
+        return report
     _rehearse(built, splits)
     if step:
         report["forecast"] = _forecast(built, splits, report["steps"])
@@ -72,23 +79,6 @@ def _rehearse(built: Built, splits: dict[str, Any]) -> None:
     built.runtime.place(built.network)
     few = batches(built.task, splits.get("validation", splits["train"]), 2)
     monitored(built.config, evaluate(built.network, built.task, islice(few, 1), built.runtime))
-
-
-def _read(built: Built, splits: dict[str, Any]) -> dict[str, Any]:
-    """Encode every piece of every split, once; bad ones are counted, the first of them named."""
-    from tqdm import tqdm
-
-    bad: list[str] = []
-    count = total = 0
-    for name, pieces in splits.items():
-        for index in tqdm(range(len(pieces)), desc=f"reading {name}", file=sys.stderr, disable=None, leave=False):
-            total += 1
-            try:
-                built.task.encode(pieces[index])
-            except DataError as error:
-                count += 1
-                bad += [str(error)] if len(bad) < MOST else []
-    return {"samples": total, "bad": count, "errors": bad}
 
 
 def _forecast(built: Built, splits: dict[str, Any], steps: int) -> dict[str, Any]:
@@ -168,12 +158,9 @@ def show(name: str, report: dict[str, Any]) -> None:
     for note in report["notes"]:
         print(f"note    {printable(note)}")
     if "read" in report:
-        read = report["read"]
-        print(f"read    {read['samples']:,} samples, {read['bad']:,} bad")
-        for error in read["errors"]:
-            print(f"        {printable(error)}")
-        if read["bad"] > len(read["errors"]):
-            print(f"        ... and {read['bad'] - len(read['errors']):,} more")
+        from dlzoo.run import scan
+
+        scan.show(report["read"])
     if "forecast" in report:
         forecast = report["forecast"]
         print(
