@@ -172,6 +172,10 @@ class Task(ABC):
         """Answers for a batch. Generators override it; its typed keyword arguments are options of `dlzoo predict`."""
         return self.decode(model(**batch.inputs), batch)
 
+    def unknown(self, columns: Columns) -> dict[str, int]:
+        """By name of a user's column, how many values are encoded as unknown, as the training split lacked them."""
+        return {}
+
     @abstractmethod
     def read(self, source: Path | str) -> Iterator[Sample | DataError]:
         """The samples in a user's file (a Path), or in an argument or a line of stdin (a str), one by one.

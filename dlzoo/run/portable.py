@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -63,7 +64,8 @@ def save(folder: Path, network: nn.Module, task: Task, config: Config, **facts: 
         "sha256": files.sha256(folder / NEXT),
         "bytes": (folder / NEXT).stat().st_size,
         "config": to_dict(config),
-        "task": task.state_dict(),
+        "task": (learned := task.state_dict()),
+        "task_sha256": _sum(learned),
         **facts,
     }
     files.write_json(folder / "model.json", meta)
@@ -104,6 +106,11 @@ def load(run: str | Path, *, device: str = "auto", imports: list[Path] | None = 
     found = read(run, imports)
     task = build_task(found.config)
     try:
+        if found.meta.get("task_sha256") != _sum(found.meta["task"]):
+            raise RunError(
+                f"{printable(str(found.folder / 'model.json'))} has been changed: its classes, vocabulary or scales are"
+                " not those that the weights belong to (checksum mismatch); copy the folder again, or train --resume"
+            )
         task.load_state_dict(found.meta["task"])
     except (KeyError, TypeError) as error:
         made = f"dlzoo {printable(str(found.meta.get('dlzoo')))}; this is {__version__}"
@@ -117,6 +124,11 @@ def load(run: str | Path, *, device: str = "auto", imports: list[Path] | None = 
     runtime.place(network, bool(found.config.train.channels_last))
     network.eval()
     return Portable(found.folder, found.config, found.meta, task, network, runtime)
+
+
+def _sum(learned: dict[str, Any]) -> str:
+    """The SHA-256 of what a task learned: another vocabulary of the same size would fit, and answer nonsense."""
+    return hashlib.sha256(json.dumps(learned).encode()).hexdigest()
 
 
 def fill(network: nn.Module, found: Description) -> None:

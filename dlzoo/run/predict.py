@@ -6,8 +6,9 @@ import os
 import re
 import sys
 import typing
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,6 +36,8 @@ class Tally:
     answered: int = 0
     failed: int = 0
     first: str = ""
+    unknown: Counter[str] = field(default_factory=Counter)
+    """Values that training did not see, by their column."""
 
     def count(self, answers: Iterable[Answer]) -> Iterator[Answer]:
         """The same answers, counted as they pass."""
@@ -164,26 +167,37 @@ def answer(
     runtime: Runtime,
     batch_size: int = BATCH_SIZE,
     options: dict[str, Any] | None = None,
+    unknown: Counter[str] | None = None,
 ) -> Iterator[Answer]:
-    """One answer for each item, in order: {"source", ...}, or {"source", "error"} for a bad one."""
+    """One answer for each item, in order: {"source", ...}, or {"source", "error"} for a bad one.
+
+    unknown: counts the values that training did not see, by their column.
+    """
     network.eval()
+    unknown = Counter() if unknown is None else unknown
     waiting: list[Item] = []
     for item in items:
         if item is not None:
             waiting.append(item)
         if waiting and (item is None or len(waiting) == batch_size):
-            yield from _batch(network, task, waiting, runtime, options or {})
+            yield from _batch(network, task, waiting, runtime, options or {}, unknown)
             waiting.clear()
     if waiting:
-        yield from _batch(network, task, waiting, runtime, options or {})
+        yield from _batch(network, task, waiting, runtime, options or {}, unknown)
 
 
 def _batch(
-    network: nn.Module, task: Task, items: list[Item], runtime: Runtime, options: dict[str, Any]
+    network: nn.Module,
+    task: Task,
+    items: list[Item],
+    runtime: Runtime,
+    options: dict[str, Any],
+    unknown: Counter[str],
 ) -> Iterator[Answer]:
     joined, items = _joined(task, items)
     found: Iterator[Answer] = iter(())
     if joined:
+        unknown.update(task.unknown(joined))
         batch = task.collate(joined).to(runtime.device)
         with runtime.autocast():
             found = iter(task.answer(network, batch, **options))
@@ -236,7 +250,7 @@ def predict(
     target = writers.destination(output)[0] if output else None
     size = batch_size or (ROWS if _encodes_many(task) else BATCH_SIZE)
     items = samples(task, expand(inputs, task.needs, skipped, target))
-    found = tally.count(answer(network, task, items, model.runtime, size, arguments))
+    found = tally.count(answer(network, task, items, model.runtime, size, arguments, tally.unknown))
     if output is not None:
         path = writers.save(output, _progress(found))
         if json:
@@ -265,6 +279,9 @@ def _progress(found: Iterable[Answer]) -> Iterable[Answer]:
 def _summary(tally: Tally, skipped: Skipped) -> None:
     if str(skipped):
         print(f"passed over in folders: {skipped}", file=sys.stderr)
+    if tally.unknown:
+        counts = ", ".join(f"{count:,} in {printable(name)}" for name, count in tally.unknown.most_common(5))
+        print(f"values that training did not see, answered as unknown: {counts}", file=sys.stderr)
     if tally.failed:
         total = tally.answered + tally.failed
         print(

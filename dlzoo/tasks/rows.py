@@ -53,6 +53,13 @@ class Rows:
         sources = [sample["source"] for sample in samples] if samples and "source" in samples[0] else None
         return dict(self.encoder([sample["row"] for sample in samples], sources))
 
+    def unknown(self, columns: Columns) -> dict[str, int]:
+        """Of each category column: how many rows hold what the training split lacked, or had too rarely."""
+        if "codes" not in columns:
+            return {}
+        counts = (columns["codes"] == 0).sum(0).tolist()
+        return {column["name"]: n for column, n in zip(self.encoder.codes, counts, strict=True) if n}
+
     def batch(self, columns: Columns, targets: dict[str, Tensor]) -> Batch:
         """Rows side by side."""
         return Batch({key: columns[key] for key in self.inputs}, targets, count=len(columns["x"]))

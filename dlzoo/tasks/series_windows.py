@@ -28,7 +28,7 @@ class SeriesWindows:
         self.context, self.horizon, self.lead = encoder.context, encoder.horizon, encoder.lead
         values, covariates, past, clock = [], [], [], []
         bases, firsts, counts, codes = [], [], [], []
-        base, longest = 0, 0
+        base, longest, steps = 0, 0, 0
         for i in range(len(data)):
             sample = data[i]
             start, stop = data.spans[i] if data.spans is not None else (0, len(sample["series"]))
@@ -36,7 +36,7 @@ class SeriesWindows:
             series = finite(sample["series"], f"{data.source(i)}: ")
             encoder.scaler.forward(series, f"{data.source(i)}: ")  # what has no logarithm is told here, with its place
             first = max(start, self.context)
-            longest = max(longest, stop - first)
+            longest, steps = max(longest, stop - first), max(steps, stop)
             values.append(series)
             covariates.append(encoder.known(sample))
             past.append(encoder.past(sample))
@@ -55,7 +55,8 @@ class SeriesWindows:
         if not len(self):
             raise DataError(
                 f"{data.source(0) if len(data) else 'a split'}: no window fits into the {split} split: "
-                f"{max(longest, 0)} steps come after a context of {self.context}, and task.horizon is {self.horizon}. "
+                f"of {steps} steps {max(longest, 0)} come after a context of {self.context}, and task.horizon is "
+                f"{self.horizon}. "
                 + (f"Give it {self.horizon} or more ({HOLD[split]}), or" if split in HOLD else "Take")
                 + " a smaller context or horizon."
             )

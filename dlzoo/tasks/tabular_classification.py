@@ -76,6 +76,9 @@ class TabularClassification(ClassificationTask):
         assert isinstance(backbone.features, Features)
         return Pooled(backbone.features, len(self.classes))
 
+    def unknown(self, columns: Columns) -> dict[str, int]:
+        return self.rows.unknown(columns)
+
     def read(self, source: Path | str) -> Iterator[Sample | DataError]:
         return self.rows.read(source)
 

@@ -111,6 +111,9 @@ class TabularRegression(Task):
             assert isinstance(metric, Regression)
             metric.update_arrays(values, truths)
 
+    def unknown(self, columns: Columns) -> dict[str, int]:
+        return self.rows.unknown(columns)
+
     def read(self, source: Path | str) -> Iterator[Sample | DataError]:
         return self.rows.read(source)
 

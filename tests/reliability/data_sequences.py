@@ -1,0 +1,78 @@
+"""Bad texts, series and sounds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from reliability.command import dlzoo
+from reliability.data import DATA, DAYS, MAILS, NOVEL, accepted, days, mails, refused, train
+from reliability.table import Skipped
+
+
+@DATA.row("B44", "times that are not sorted, come twice or are none are named with row and column")
+def _(place: Path) -> None:
+    refused(train(place, DAYS, data_csv=days(_9="2023-01-08,1")), "data.csv:9", "'2023-01-08'", "day", "after")
+    refused(train(place, DAYS, data_csv=days(_9="2024-01-07,1")), "data.csv:9", "twice")
+    refused(train(place, DAYS, data_csv=days(_9="soon,1")), "data.csv:9", "'soon'", "no time")
+    refused(train(place, DAYS, data_csv=days(_9="2024-01-08,")), "data.csv:9", "sold", "empty")
+    refused(train(place, DAYS, data_csv=days(_9="2024-01-08,many")), "data.csv:9", "'many'", "sold")
+
+
+@DATA.row("B45", "a window that is longer than the series is refused with both lengths")
+def _(place: Path) -> None:
+    long = DAYS.replace("context: 6", "context: 60")
+    refused(train(place, long, data_csv=days()), "data.csv", "of 32 steps", "context of 60")
+
+
+@DATA.row("B46", "an empty text has one token, gives finite numbers, and is counted")
+def _(place: Path) -> None:
+    accepted(train(place, MAILS, data_csv=mails(_9=",ham", _10="  ,spam")), "2 texts are empty", "data.csv:9")
+    found = dlzoo("predict", "last", "", "hello", cwd=place)
+    assert found.code == 0 and len(found.out.splitlines()) == 2, found
+
+
+@DATA.row("B47", "texts longer than the context are cut, and counted")
+def _(place: Path) -> None:
+    config = MAILS.replace("text_classification", "{name: text_classification, context: 4}")
+    accepted(train(place, config, data_csv=mails(_9="a b c d e f,ham")), "1 of", "longer than context: 4")
+
+
+@DATA.row("B48", "where all texts are empty no model sees padding alone: there is nothing to learn, or finite numbers")
+def _(place: Path) -> None:
+    for model in ("gru", "transformer"):
+        config = MAILS.replace("gru", model)
+        ended = train(place, config, data_csv=mails(**{f"_{i}": f",{'ab'[i % 2]}" for i in range(2, 42)}))
+        assert ended.code in (0, 3) and "nan" not in ended.error and "Traceback" not in ended.error, ended.error
+    accepted(train(place, MAILS, data_csv=mails()))
+    found = dlzoo("predict", "last", "\u2603 \u2603", cwd=place)
+    assert found.code == 0 and json.loads(found.out)["scores"], found
+
+
+@DATA.row("B49", "a token that the model does not know is the unknown one; another vocabulary is found out")
+def _(place: Path) -> None:
+    accepted(train(place, NOVEL, data_txt="it was a dark and stormy night. " * 40))
+    found = dlzoo("predict", "last", "\u2603 it was", "--max-new-tokens", "4", cwd=place)
+    assert found.code == 0 and found.out, found
+    (path,) = place.glob("runs/*/model/model.json")
+    described = json.loads(path.read_text())
+    entries = described["task"]["tokenizer"]["symbols"]
+    for other in (entries[:-1], entries[::-1]):
+        path.write_text(json.dumps(described | {"task": described["task"] | {"tokenizer": {"symbols": other}}}))
+        ended = dlzoo("predict", "last", "it was", cwd=place)
+        assert ended.code == 4 and "model.json" in ended.said and not ended.out, ended
+
+
+for number, what in {
+    "B50": "a transcript longer than its sound is named",
+    "B51": "another sample rate is resampled, and that is said",
+    "B52": "stereo becomes mono",
+    "B53": "a sound without length is named",
+    "B54": "a WAV file with a broken header is named",
+    "B55": "a sound of silence, or of nan, is named",
+    "B56": "8, 16, 24 and 32 bits and floats are the same sound",
+}.items():
+
+    @DATA.row(number, what)
+    def _(place: Path) -> None:
+        raise Skipped("there is no task with sound yet")
