@@ -70,3 +70,10 @@ def choose(name: object, options: Iterable[str], kind: str) -> str:
 def printable(text: str) -> str:
     """`text` with control and direction characters escaped, so that a name from a file cannot steer a terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def first_few(items: list[str], count: int | None = None) -> str:
+    """The first five of `items` and how many there are: `a, b, c, d, e and 12 more`."""
+    count = len(items) if count is None else count
+    shown = ", ".join(printable(item) for item in items[:5])
+    return shown + (f" and {count - 5:,} more" if count > 5 else "")

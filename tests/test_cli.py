@@ -231,7 +231,7 @@ def test_train_evaluate_and_predict_run_from_the_command_line(dlzoo):
     put("small.yaml", SMALL)
     code, out, _ = dlzoo("check", "--config", "small.yaml", "--data", "--step", "--json")
     report = json.loads(out)
-    assert code == 0 and report["read"] == {"samples": 1797, "bad": 0, "errors": []}
+    assert code == 0 and (report["read"]["samples"], report["read"]["bad"]) == (1797, 0)
     assert report["forecast"]["seconds_per_update"] > 0 and report["steps"] == 2
     code, out, err = dlzoo("train", "--config", "small.yaml", "--json")
     assert code == 0, err

@@ -8,7 +8,8 @@ from made import write
 from dlzoo.config import Split
 from dlzoo.data.dataset import Subset
 from dlzoo.data.splits import divide
-from dlzoo.data.texts import Texts, read_texts
+from dlzoo.data.text_files import read_texts
+from dlzoo.data.texts import Texts
 from dlzoo.errors import ConfigError, DataError
 from dlzoo.tasks.text_classification import TextClassification
 

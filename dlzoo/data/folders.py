@@ -4,8 +4,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dlzoo.data.location import existing, first_few
-from dlzoo.errors import ConfigError, DataError, printable
+from dlzoo.data.location import existing
+from dlzoo.errors import ConfigError, DataError, first_few, printable
 
 SPLITS = {
     "train": "train",

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from dlzoo.data.dataset import Dataset, Sample
 from dlzoo.data.folders import SPLITS, Found, find
-from dlzoo.data.location import existing, fingerprint, first_few
+from dlzoo.data.location import existing, fingerprint
 from dlzoo.data.rows import open_rows
-from dlzoo.errors import DataError, printable
+from dlzoo.errors import DataError, first_few, printable
 from dlzoo.registry import DATASETS
 from dlzoo.transforms.decode import ANIMATED, SUFFIXES, frames, read_image
 

@@ -63,10 +63,3 @@ def fingerprint(files: Iterable[Path], root: Path | None = None, extra: str = ""
         else:
             digest.update(str(info.st_mtime_ns).encode())
     return digest.hexdigest()
-
-
-def first_few(items: list[str], count: int | None = None) -> str:
-    """The first five of `items` and how many there are: `a, b, c, d, e and 12 more`."""
-    count = len(items) if count is None else count
-    shown = ", ".join(printable(item) for item in items[:5])
-    return shown + (f" and {count - 5:,} more" if count > 5 else "")

@@ -12,9 +12,9 @@ import torch
 
 from dlzoo.data.columns import Format, numbers
 from dlzoo.data.dataset import Dataset, Sample
-from dlzoo.data.location import fingerprint, first_few
+from dlzoo.data.location import fingerprint
 from dlzoo.data.rows import Source, open_rows
-from dlzoo.errors import ConfigError, DataError, printable
+from dlzoo.errors import ConfigError, DataError, first_few, printable
 from dlzoo.registry import DATASETS
 
 MISSING = ("", "NA", "NaN", "nan")

@@ -7,8 +7,7 @@ from typing import Any
 
 from dlzoo.config import Split
 from dlzoo.data.dataset import Dataset, Subset
-from dlzoo.data.location import first_few
-from dlzoo.errors import ConfigError, DataError, printable
+from dlzoo.errors import ConfigError, DataError, first_few, printable
 
 FEW = 20
 """Different values up to which a target of numbers is stratified like one of classes."""

@@ -11,9 +11,9 @@ from dlzoo.data.columns import MISSING, Chunk, Format, declared_types, infer, nu
 from dlzoo.data.dataset import Sample
 from dlzoo.data.folders import split_paths
 from dlzoo.data.frame import Columns, Frame
-from dlzoo.data.location import fingerprint, first_few
+from dlzoo.data.location import fingerprint
 from dlzoo.data.rows import SUFFIXES, Source, open_rows
-from dlzoo.errors import DataError, printable
+from dlzoo.errors import DataError, first_few, printable
 from dlzoo.registry import DATASETS
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dlzoo.data.dataset import Dataset, Sample
-from dlzoo.data.delimited import known, undecodable
 from dlzoo.data.folders import SPLITS, find, split_paths
-from dlzoo.data.location import existing, fingerprint, first_few, shown
+from dlzoo.data.location import existing, fingerprint, shown
 from dlzoo.data.rows import SUFFIXES, Source, open_rows
-from dlzoo.errors import ConfigError, DataError, did_you_mean, printable
+from dlzoo.data.text_files import cells, label_column, lines, text_column, whole
+from dlzoo.errors import ConfigError, DataError, first_few, printable
 from dlzoo.registry import DATASETS
 
 PLAIN = (".txt", ".text", ".md")
@@ -76,8 +76,8 @@ class Texts(Dataset):
         if self._tables:
             _unused(path, "has a text in each row", unit=None if unit == "line" else unit)
             first = next(iter(self._tables.values()))
-            self.text = _column(first, text, 1, header)
-            self._label = _label_column(first, label, self.text, header)
+            self.text = text_column(first, text, 1, header)
+            self._label = label_column(first, label, self.text, header)
         elif unit == "document":
             self._documents = list(self._plain.values())
             self._given = {split: [i] for i, split in enumerate(self._plain)}
@@ -130,8 +130,8 @@ class Texts(Dataset):
 
     def _read(self, split: str) -> Iterator[Sample | DataError]:
         if not self._tables:
-            return _lines(self._plain[split], self.encoding)
-        return _cells(self._tables[split], self.text or "", self._label)
+            return lines(self._plain[split], self.encoding)
+        return cells(self._tables[split], self.text or "", self._label)
 
     @cached_property
     def _long(self) -> list[str | DataError]:
@@ -140,7 +140,7 @@ class Texts(Dataset):
 
     def _document(self, file: Path) -> str | DataError:
         try:
-            return _whole(file, self.encoding)
+            return whole(file, self.encoding)
         except DataError as error:
             if self.skipped is None:
                 raise
@@ -175,8 +175,8 @@ class Texts(Dataset):
         for source in self._tables.values():
             place = source.index(key)
             for rows in source.chunks():
-                lines = zip(rows.lines, rows.cells, strict=True)
-                found += [row[place] for line, row in lines if f"{source.name}:{line}" in kept]
+                numbered = zip(rows.lines, rows.cells, strict=True)
+                found += [row[place] for line, row in numbered if f"{source.name}:{line}" in kept]
         return found
 
     def headings(self) -> list[str]:
@@ -205,7 +205,7 @@ class Texts(Dataset):
             for i, file in enumerate(self._documents):
                 label = {"label": self._labels[i]} if self._labels else {}
                 try:
-                    yield {"text": _whole(file, self.encoding), **label, "source": self.source(i)}
+                    yield {"text": whole(file, self.encoding), **label, "source": self.source(i)}
                 except DataError as error:
                     self.lose(error, i)
             return
@@ -221,28 +221,6 @@ class Texts(Dataset):
         return fingerprint([*self._documents, *([] if self._documents else self._plain.values()), *tables])
 
 
-def read_texts(
-    path: Path,
-    text: str | None = None,
-    header: bool = True,
-    separator: str | None = None,
-    quotes: bool = True,
-    encoding: str = "utf-8",
-) -> Iterator[Sample | DataError]:
-    """The texts in a user's file, each with its source, in memory that does not grow; a bad row comes as a DataError.
-
-    text: the column of a CSV, TSV, JSON-lines or Parquet file; where the model was trained on such, a .txt file is one
-    text a line, else (None) one text. Raises DataError for a file that cannot be read, or lacks the column.
-    """
-    if path.suffix.lower() in SUFFIXES:
-        source = open_rows(path, separator, header, encoding, quotes)
-        yield from _cells(source, _column(source, text, 1, header), None)
-    elif text is None:
-        yield {"text": _whole(path, encoding), "source": shown(path)}
-    else:
-        yield from _lines(path, encoding)
-
-
 def _unused(path: str, why: str, **given: Any) -> None:
     """Raises ConfigError for settings that would be passed over."""
     if found := [name for name, value in given.items() if value is not None]:
@@ -254,74 +232,3 @@ def _split_files(folder: Path) -> bool:
     return any(
         SPLITS.get(name.stem.lower()) == "train" and name.suffix.lower() in (*SUFFIXES, *PLAIN) for name in names
     )
-
-
-def _column(source: Source, name: str | None, default: int, header: bool) -> str:
-    """The name of the text's column."""
-    if name is None and (not header or len(source.columns) == 1):
-        return source.columns[default - 1]
-    name = name or "text"
-    if name not in source.columns:
-        hint = did_you_mean(name, source.columns)
-        listed = ", ".join(map(printable, source.columns[:20]))
-        raise DataError(f"{source.name}: there is no column '{printable(name)}'.{hint} Columns: {listed}. Set `text`.")
-    return name
-
-
-def _label_column(source: Source, name: str | None, text: str, header: bool) -> str | None:
-    """The name of the label's column, None where the file has none."""
-    if name is not None:
-        source.index(name)
-        return name
-    if not header:
-        return next((column for column in source.columns[:2] if column != text), None)
-    return "label" if "label" in source.columns else None
-
-
-def _cells(source: Source, text: str, label: str | None) -> Iterator[Sample | DataError]:
-    place, other = source.index(text), None if label is None else source.index(label)
-    for rows in source.chunks():
-        good: Iterator[tuple[int, Sample | DataError]] = (
-            (line, _sample(source.name, line, row[place], None if other is None else row[other].strip()))
-            for line, row in zip(rows.lines, rows.cells, strict=True)
-        )
-        ordered = sorted([*good, *rows.bad.items()], key=lambda pair: pair[0]) if rows.bad else good
-        yield from (sample for _, sample in ordered)
-
-
-def _sample(file: str, line: int, text: str, label: str | None) -> Sample | DataError:
-    if label == "":
-        return DataError(f"{file}:{line}: the label is empty.")
-    sample: Sample = {"text": text, "source": f"{file}:{line}"}
-    return sample if label is None else {**sample, "label": label}
-
-
-def _lines(file: Path, encoding: str) -> Iterator[Sample | DataError]:
-    """The lines of a file that are not blank."""
-    name = shown(file)
-    try:
-        with existing(file, folder=False).open(encoding=_codec(encoding)) as stream:
-            for number, line in enumerate(stream, 1):
-                if "\0" in line:
-                    raise DataError(f"{name}:{number}: a NUL byte. Is this a text file?")
-                if line.strip():
-                    yield {"text": line.rstrip("\n"), "source": f"{name}:{number}"}
-    except UnicodeDecodeError as error:
-        raise undecodable(file, name, encoding, error) from None
-
-
-def _whole(file: Path, encoding: str) -> str:
-    name = shown(file)
-    try:
-        text = existing(file, folder=False).read_text(encoding=_codec(encoding))
-    except UnicodeDecodeError as error:
-        raise undecodable(file, name, encoding, error) from None
-    if not text.strip():
-        raise DataError(f"{name}: the file is empty.")
-    if "\0" in text:
-        raise DataError(f"{name}:{text[: text.index(chr(0))].count(chr(10)) + 1}: a NUL byte. Is this a text file?")
-    return text
-
-
-def _codec(encoding: str) -> str:
-    return "utf-8-sig" if known(encoding) == "utf-8" else known(encoding)

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from dlzoo.data.location import first_few
-from dlzoo.errors import DataError, printable
+from dlzoo.errors import DataError, first_few, printable
 
 if TYPE_CHECKING:
     from dlzoo.run.train import Built

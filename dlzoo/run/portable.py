@@ -106,7 +106,8 @@ def load(run: str | Path, *, device: str = "auto", imports: list[Path] | None = 
     found = read(run, imports)
     task = build_task(found.config)
     try:
-        if found.meta.get("task_sha256") != _sum(found.meta["task"]):
+        expected = _sum(found.meta["task"])
+        if found.meta.get("task_sha256", expected) != expected:  # absent in a model of before this was written
             raise RunError(
                 f"{printable(str(found.folder / 'model.json'))} has been changed: its classes, vocabulary or scales are"
                 " not those that the weights belong to (checksum mismatch); copy the folder again, or train --resume"

@@ -16,9 +16,8 @@ import numpy as np
 from torch import Tensor
 
 from dlzoo.data.dataset import Pieces, Sample, Subset
-from dlzoo.data.location import first_few
 from dlzoo.engine import encoded
-from dlzoo.errors import DataError, printable
+from dlzoo.errors import DataError, first_few, printable
 from dlzoo.run import columns
 from dlzoo.task import Task
 

@@ -18,7 +18,7 @@ def read(source: Path | str, column: str | None, style: dict[str, Any]) -> Itera
     Raises DataError for a file that cannot be read or lacks the column.
     """
     from dlzoo.data.rows import SUFFIXES
-    from dlzoo.data.texts import read_texts
+    from dlzoo.data.text_files import read_texts
 
     if isinstance(source, Path):
         yield from read_texts(source, column if source.suffix.lower() in SUFFIXES else None, **style)
