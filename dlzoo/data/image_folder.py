@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,15 +41,15 @@ class ImageFolder(Dataset):
         self._files, self._labels, self._splits = found.files, found.labels, found.splits
         self._sums, self._missing = found.sums, found.missing
         self.notes.extend(found.notes)
-        if moving := self._moving():
-            self.notes.append(
-                f"of {len(moving):,} files with several frames the first frame is read: {first_few(moving)}"
-            )
+        self.notes.extend(self._moving())
 
-    def _moving(self) -> list[str]:
-        """Files with several frames, of those whose headers are looked at."""
+    def _moving(self) -> Iterator[str]:
+        """A sentence on files with several frames, if there are any among those whose headers are looked at."""
         kinds = [file for file in self._files if file.suffix.lower() in ANIMATED]
-        return [str(file) for file in kinds[:: max(1, len(kinds) // LOOK)] if frames(file) > 1]
+        seen = kinds[:: max(1, len(kinds) // LOOK)]
+        if moving := [str(file) for file in seen if frames(file) > 1]:
+            among = f" (of {len(seen):,} looked at)" if len(seen) < len(kinds) else ""
+            yield f"of {len(moving):,} files with several frames{among} the first frame is read: {first_few(moving)}"
 
     def __len__(self) -> int:
         return len(self._files)

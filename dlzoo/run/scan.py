@@ -18,7 +18,7 @@ from torch import Tensor
 from dlzoo.data.dataset import Pieces, Sample, Subset
 from dlzoo.engine import encoded
 from dlzoo.errors import DataError, first_few, printable
-from dlzoo.run import columns
+from dlzoo.run import leaks
 from dlzoo.task import Task
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def scan(built: Built) -> dict[str, Any]:
     every = [rows, *looks.values()]
     classes = _classes(built)
     twice = _duplicates(built.splits, looks)
-    table, warnings = columns.examine(built)
+    table, warnings = leaks.examine(built)
     return {
         "samples": sum(look.samples for look in every),
         "bad": sum(look.bad for look in every),

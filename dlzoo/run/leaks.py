@@ -1,4 +1,4 @@
-"""What the columns of a table tell of its split: constants, identifiers, times and groups that stand on both sides."""
+"""Leaks that the columns of a table show: times and groups on both sides of a split, identifiers; and constants."""
 
 from __future__ import annotations
 
@@ -77,6 +77,8 @@ def _future(name: str, values: dict[str, list[Any]], distinct: set[Any]) -> Iter
     numbers = any(isinstance(value, float) for value in distinct)
     if numbers and not (TIME.fullmatch(name) and (2 * len(distinct) > len(values["train"]) or distinct <= YEARS)):
         return  # a number is a time if it is called one, and is a year or hardly ever comes twice
+    if _moment(next((value for value in values["train"] if value not in (None, "")), None)) is None:
+        return
     times = {
         split: [(moment, str(value)) for value in column if (moment := _moment(value)) is not None]
         for split, column in values.items()
