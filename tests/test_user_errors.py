@@ -164,9 +164,6 @@ DATA = {
         3,
         ["ubyte.gz"],
     ),
-    "config: for another task": (TEXTS.split("data:")[0] + "data: digits\nmodel: gru\n", {}, 2, ["needs text"]),
-    "config: a model for another task": (KINDS.replace("mlp", "resnet"), kinds(), 2, ["'resnet' does not fit", "mlp"]),
-    "config: epochs and steps": (KINDS + "train: {epochs: 1, steps: 2}\n", kinds(), 2, ["train.", "epochs", "steps"]),
     "config: no CUDA": (KINDS + "train: {steps: 1, device: cuda}\n", kinds(), 2, ["cuda", "auto"]),
 }
 

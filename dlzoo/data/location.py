@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from dlzoo.errors import DataError, printable
+from dlzoo.errors import DataError, WrongKind, printable
 
 BUNDLED = Path(__file__).parent / "bundled"
 """Small real sets inside the package; LICENSES.md beside them says where each is from."""
@@ -15,7 +15,7 @@ READ_WHOLE = 2**30
 
 
 def existing(path: str | Path, folder: bool | None = None) -> Path:
-    """`path` as a Path. Raises DataError where nothing is there, or not the folder (or regular file) that is wanted."""
+    """`path` as a Path. Raises DataError where nothing is, WrongKind where not the folder (or regular file) wanted."""
     found = Path(path).expanduser()
     try:
         mode = found.stat().st_mode
@@ -26,10 +26,10 @@ def existing(path: str | Path, folder: bool | None = None) -> Path:
     if folder is not False and stat.S_ISDIR(mode):
         return found
     if folder:
-        raise DataError(f"{printable(str(path))}: a folder is wanted here, this is a file.")
+        raise WrongKind(path, "a folder is wanted here, this is a file")
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-        raise DataError(f"{printable(str(path))}: a file is wanted here, this is {kind}.")
+        raise WrongKind(path, f"a file is wanted here, this is {kind}")
     return found
 
 

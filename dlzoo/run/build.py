@@ -10,7 +10,7 @@ from torch import nn
 from dlzoo.config import Component, Config, Split
 from dlzoo.data.dataset import Dataset, Subset
 from dlzoo.data.splits import divide
-from dlzoo.errors import ConfigError, UserError
+from dlzoo.errors import ConfigError, UserError, WrongKind, printable
 from dlzoo.registry import DATASETS, FACTS, MODELS, TASKS, Entry
 from dlzoo.registry.compatible import unfit
 from dlzoo.registry.parameter import choices_of
@@ -18,8 +18,17 @@ from dlzoo.task import Network, Task
 
 
 def build_dataset(config: Config) -> Dataset:
-    """The dataset that `config` names. Raises DataError for a path that is not there."""
-    return cast(Dataset, DATASETS[config.data.name](**config.data.args))
+    """The dataset that `config` names.
+
+    Raises DataError for a path that is not there, ConfigError for one in the config that is of another kind.
+    """
+    try:
+        return cast(Dataset, DATASETS[config.data.name](**config.data.args))
+    except WrongKind as error:
+        keys = [key for key, value in config.data.args.items() if value == error.path]
+        if not keys:
+            raise
+        raise ConfigError([f"data.{keys[0]}: '{printable(error.path)}': {error.wanted}"]) from error
 
 
 def build_task(config: Config) -> Task:

@@ -38,6 +38,15 @@ def load(path: Path, sets: Sequence[str] = (), options: Mapping[str, Any] = {}) 
     (`--name`). Raises ConfigError with every mistake at once, in the order of their places.
     """
     problems: list[Problem] = []
+    root = tree(path, sets, options, problems)
+    return Reader(problems).config(root)
+
+
+def tree(path: Path, sets: Sequence[str], options: Mapping[str, Any], problems: list[Problem]) -> Node:
+    """The tree of a file with `sets` and `options` laid over it; what is wrong with these goes to `problems`.
+
+    Raises ConfigError for a file that holds no mapping.
+    """
     root = read(path, problems)
     if root.value is None:
         raise ConfigError([f"{root.place.text}: the file is empty; a config has at least task, data and model"])
@@ -49,7 +58,7 @@ def load(path: Path, sets: Sequence[str] = (), options: Mapping[str, Any] = {}) 
     for i, (key, value) in enumerate(options.items()):
         place = Place(LAST, len(sets) + i, f"--{key.rpartition('.')[2]}")
         put(root, key.split("."), wrap(value, place), place, problems)
-    return Reader(problems).config(root)
+    return root
 
 
 def from_dict(values: Mapping[str, Any], source: str = "config") -> Config:
