@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_
 import os
 import sys
 from contextlib import nullcontext
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dlzoo import __version__
+from dlzoo import __version__, jsontext
 from dlzoo.errors import DataError, RunError, UserError, printable
 from dlzoo.options import (
     BatchSize,
@@ -20,6 +19,7 @@ from dlzoo.options import (
     Imports,
     Json,
     JsonLines,
+    KeepFormulas,
     KindArgument,
     RunArgument,
     Sets,
@@ -161,6 +161,7 @@ def predict(
     batch_size: BatchSize = None,
     import_: Imports = None,
     json: JsonLines = False,
+    keep_formulas: KeepFormulas = False,
     help_: Annotated[bool, typer.Option("--help", help="Show this message; with a RUN, its own options too.")] = False,
 ) -> None:
     """Answer files with a run's model: one answer a sample, in order, with its source."""
@@ -189,6 +190,7 @@ def predict(
         batch_size=batch_size,
         imports=imports,
         json=json,
+        keep_formulas=keep_formulas,
     )
     raise typer.Exit(code)
 
@@ -280,7 +282,7 @@ def _print_options(run: str, options: dict[str, Any], doc: str | None) -> None:
 
 
 def _print_json(value: Any) -> None:
-    print(json_.dumps(value, ensure_ascii=False, allow_nan=False, indent=2))
+    print(jsontext.dumps(value, indent=2))
 
 
 def main() -> None:

@@ -50,8 +50,13 @@ def shown(path: str | Path) -> str:
 
 
 def fingerprint(files: Iterable[Path], root: Path | None = None, extra: str = "") -> str:
-    """SHA-256 (hex) over the names of files below `root` and their bytes; beyond 1 GiB, over names, sizes and times."""
+    """SHA-256 (hex) over the names of files below `root` and their bytes; beyond 1 GiB, over names, sizes and times.
+
+    Raises DataError for a pipe or a device, which has no end.
+    """
     stats = [(file, file.stat()) for file in sorted(files)]
+    if strange := [str(file) for file, info in stats if not stat.S_ISREG(info.st_mode)]:
+        raise DataError(f"not regular files: {first_few(strange)}.")
     whole = sum(info.st_size for _, info in stats) <= READ_WHOLE
     digest = hashlib.sha256(extra.encode())
     for file, info in stats:

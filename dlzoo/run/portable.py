@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +10,13 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from dlzoo import __version__, files, registry
+from dlzoo import __version__, files, jsontext, registry
 from dlzoo.config import Config, Train
 from dlzoo.engine import weights
 from dlzoo.engine.runtime import Runtime
 from dlzoo.errors import ConfigError, RunError, UserError, printable
 from dlzoo.run.build import build_network, build_task
-from dlzoo.run.folder import find, import_hint
+from dlzoo.run.folder import find, import_hint, understood
 from dlzoo.schema.reader import from_dict, to_dict
 from dlzoo.task import Network, Task
 
@@ -79,7 +78,7 @@ def read(run: str | Path, imports: list[Path] | None = None) -> Description:
         why = "its first evaluation is still to come (train --resume goes on with it), or model/ was taken away"
         raise RunError(f"{printable(str(path))} has no model: {why}")
     try:
-        meta = json.loads(file.read_text(encoding="utf-8"))
+        meta = jsontext.load(file)
         if meta["format"] != FORMAT:
             made = f"dlzoo {printable(str(meta['dlzoo']))} (format {meta['format']})"
             raise RunError(f"{printable(str(file))} was written by {made}; this is {__version__} (format {FORMAT})")
@@ -103,15 +102,11 @@ def load(run: str | Path, *, device: str = "auto", imports: list[Path] | None = 
         raise UserError("evaluate and predict are the work of one process: start them without torchrun")
     found = read(run, imports)
     task = build_task(found.config)
-    try:
+    with understood(str(found.folder / "model.json")):
         task.load_state_dict(found.meta["task"])
-    except (KeyError, TypeError) as error:
-        made = f"dlzoo {printable(str(found.meta.get('dlzoo')))}; this is {__version__}"
-        raise RunError(
-            f"{printable(str(found.folder / 'model.json'))} does not hold what this task learns; it is of {made}"
-        ) from error
-    network = build_network(found.config, task)
-    fill(network, found)
+        file = verified(found)
+        network = build_network(found.config, task, most=file.stat().st_size)
+    fill(network, file)
     # precision as in training: what was scored is what is answered
     runtime = Runtime(Train(device=cast(Any, device), precision=found.config.train.precision))
     runtime.place(network, bool(found.config.train.channels_last))
@@ -119,18 +114,21 @@ def load(run: str | Path, *, device: str = "auto", imports: list[Path] | None = 
     return Portable(found.folder, found.config, found.meta, task, network, runtime)
 
 
-def fill(network: nn.Module, found: Description) -> None:
-    """Give `network` the weights that model.json names. Raises RunError where they are not those, or do not fit."""
+def verified(found: Description) -> Path:
+    """The file with the weights that model.json names. Raises RunError where there is none."""
     for name in (WEIGHTS, NEXT):
         file = found.folder / name
         if file.is_file() and file.stat().st_size == found.meta["bytes"] and files.sha256(file) == found.meta["sha256"]:
-            break
-    else:
-        file = found.folder / WEIGHTS
-        why = "it has been changed or cut short (checksum mismatch)" if file.is_file() else "it is not there"
-        raise RunError(
-            f"{printable(str(file))} is not the model that was saved: {why}; copy the folder again, or train --resume"
-        )
+            return file
+    file = found.folder / WEIGHTS
+    why = "it has been changed or cut short (checksum mismatch)" if file.is_file() else "it is not there"
+    raise RunError(
+        f"{printable(str(file))} is not the model that was saved: {why}; copy the folder again, or train --resume"
+    )
+
+
+def fill(network: nn.Module, file: Path) -> None:
+    """Give `network` the weights in a file that is `verified`. Raises RunError where they do not fit."""
     try:
         network.load_state_dict(weights.load(file))
     except RuntimeError as error:

@@ -28,7 +28,7 @@ from dlzoo.run import evaluate, portable, report
 from dlzoo.run.agreement import changes, same_config, same_data
 from dlzoo.run.build import build_dataset, build_network, build_splits, build_task
 from dlzoo.run.fit import Fit
-from dlzoo.run.folder import ROOT, Run, find
+from dlzoo.run.folder import ROOT, Run, closed, find, understood
 from dlzoo.run.memory import explained, in_words
 from dlzoo.run.resolve import commit, environment, resolve
 from dlzoo.run.session import Session, monitored
@@ -125,7 +125,7 @@ def resume(
     config: what the user gave besides, which may not differ. Raises RunError where there is nothing to go on with.
     """
     registry.load(imports)
-    found = Run(find(run, root))
+    found = Run(closed(find(run, root)))
     own = found.config
     if config is not None:
         same_config("the run", to_dict(own), "the config given", to_dict(config))
@@ -148,7 +148,8 @@ def resume(
                 record.say(f"{found.path.name} was stopped before its first checkpoint; it starts at step 0")
             else:
                 record.say(f"resuming from step {state.step:,} ({found.checkpoints / f'step-{state.step}'})")
-                same_config(f"step-{state.step}", state.values["config"], "config.yaml", to_dict(own))
+                with understood(f"step-{state.step}"):
+                    same_config(f"step-{state.step}", state.values["config"], "config.yaml", to_dict(own))
             built = build(own, runtime, state)
             same_data(found, built.dataset)
             rehearse(built)
@@ -170,9 +171,10 @@ def build(config: Config, runtime: Runtime, state: State | None = None) -> Built
     if state is None:
         task.fit(splits["train"])
     else:
-        task.load_state_dict(state.values["task"])
+        with understood(f"step-{state.step}"):
+            task.load_state_dict(state.values["task"])
     seeds.seed_globals(seeds.key(config.train.seed, "weights"))
-    network = build_network(config, task)
+    network = build_network(config, task, most=state.bytes if state else None)
     return Built(resolve(config, dataset, task, network, runtime), dataset, splits, task, network, runtime)
 
 
@@ -253,7 +255,8 @@ def _prepare(run: Run, built: Built, state: State | None, record: Record, interr
     session = Session(config, task, built.network, built.runtime, built.steps)
     fit = Fit(run, session, loader, held, record, interrupt, started)
     if state is not None:
-        session.restore(state)
+        with understood(f"step-{state.step}"):
+            session.restore(state)
     else:
         for line in _introduction(run, built):
             record.say(line)
@@ -276,7 +279,7 @@ def _introduction(run: Run, built: Built) -> Iterator[str]:
 
 def _test(run: Run, built: Built, record: Record, quiet: bool) -> Outcome:
     """Score the test split once, with the best weights, draw the figures, say what to do next."""
-    portable.fill(built.network, portable.read(run.path))
+    portable.fill(built.network, portable.verified(portable.read(run.path)))
     config, task = built.config, built.task
     found = dict(run.facts.get("best") or {})
     monitor = config.evaluate.monitor or task.monitor

@@ -120,7 +120,7 @@ class Reader:
                         PLAIN[key], self.arguments(node.value, node, key, fields(PLAIN[key])), node, key
                     )
                 else:
-                    self.problem(node.place, key, f"expected keys and values, got {quoted(node.value)}")
+                    self.problem(node.place, key, f"expected keys and values, got {quoted(node.plain())}")
             elif key == "name":
                 values[key] = self.convert(node, str | None, key)
                 if isinstance(values[key], str) and not NAME.fullmatch(values[key]):
@@ -184,7 +184,7 @@ class Reader:
         if "name" not in given:
             self.problem(node.place, path, f"'name' is missing. Choose from: {', '.join(registry.names())}.")
             return None, {}
-        name = given["name"].value
+        name = given["name"].plain()
         if not isinstance(name, str) or name not in registry:
             self.problem(given["name"].place, path, choose(quoted(name, marks=False), registry.names(), registry.kind))
             return None, {}
@@ -199,7 +199,7 @@ class Reader:
         given = self.mapping(node, path)
         if given is None:
             return None
-        name = given["name"].value if "name" in given else DEFAULTS[path]
+        name = given["name"].plain() if "name" in given else DEFAULTS[path]
         if not isinstance(name, str) or name not in classes:
             self.problem(given["name"].place, path, choose(quoted(name, marks=False), classes, path))
             return None
@@ -219,7 +219,7 @@ class Reader:
             return {"name": node}
         if isinstance(node.value, dict):
             return node.value
-        self.problem(node.place, path, f"expected a name, or a mapping with a name, got {quoted(node.value)}")
+        self.problem(node.place, path, f"expected a name, or a mapping with a name, got {quoted(node.plain())}")
         return None
 
     def arguments(

@@ -85,6 +85,10 @@ row(
         "c.yaml:4:32: optimizer.betas: expected tuple of float, float, got 1 values",
     ),
     (SMALL + "train: 3", "c.yaml:4:8: train: expected keys and values, got 3"),
+    (SMALL + "train: [1, {a: 2}]", 'c.yaml:4:8: train: expected keys and values, got [1, {"a": 2}]'),
+    (HEAD + "model: {name: [lenet]}", "c.yaml:3:15: model: unknown model '[\"lenet\"]'."),
+    (SMALL + "optimizer: {name: {a: 1}}", "c.yaml:4:19: optimizer: unknown optimizer '{\"a\": 1}'."),
+    (HEAD + "model: [lenet]", 'c.yaml:3:8: model: expected a name, or a mapping with a name, got ["lenet"]'),
     (
         SMALL + "train: {precision: bf16}",
         "c.yaml:4:20: train.precision: expected float32 | bfloat16 | float16, got 'bf16'. Did you mean 'bfloat16'?",
