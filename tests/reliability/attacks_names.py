@@ -6,11 +6,10 @@ import csv
 import json
 import shutil
 import sys
-from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
-from reliability.attack import ATTACKS, blocked, trained
+from reliability.attack import ATTACKS, blocked, once, trained
 from reliability.command import dlzoo
 from reliability.config import SMALL
 from reliability.table import Skipped
@@ -50,16 +49,17 @@ def _(place: Path) -> None:
     for name in ("../../x", "/tmp/x", "a/b", ".x", "..", "", "a" * 101, "a b", "x\\y", "\x1b[31m", "a\nb", "-\u202ex"):
         (place / "c.yaml").write_text(SMALL + f"name: {json.dumps(name)}\n")
         blocked(place, "train", "--config", "c.yaml", codes=(2,))
-        (place / "c.yaml").write_text(SMALL)
+    (place / "c.yaml").write_text(SMALL)
+    for name in ("../../x", ".x", ""):
         blocked(place, "train", "--config", "c.yaml", f"--name={name}", codes=(2,))
         blocked(place, "train", "--config", "c.yaml", "--set", f"name={json.dumps(name)}", codes=(2,))
     assert not (place / "runs").exists()
 
 
-@cache
-def _trained(home: Path) -> Path:
-    """A run on a table whose classes and columns have hostile names."""
-    place = home / "names"
+@once
+def names() -> Path:
+    """A folder with a run on a table whose classes and columns have hostile names."""
+    place = trained().parents[2] / "names"
     place.mkdir()
     with (place / "table.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -74,10 +74,6 @@ def _trained(home: Path) -> Path:
     assert ended.code == 0, ended.error
     (place / "said").write_text(ended.out + ended.error)
     return place
-
-
-def names() -> Path:
-    return _trained(trained().parent.parent.parent)
 
 
 def steering(text: str) -> list[str]:

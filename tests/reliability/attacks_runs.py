@@ -33,7 +33,7 @@ def _(place: Path) -> None:
     for content in pickles(place).values():
         put_model(run, content)
         for command in READ:
-            blocked(place, *command, codes=(4,))
+            assert "safetensors file" in blocked(place, *command, codes=(4,)).error
 
 
 @ATTACKS.row("S02", "a pickle in the place of a checkpoint's parts: never loaded by a resume")
@@ -98,7 +98,7 @@ def _(place: Path) -> None:
     for shape, end in (([10**11], 4), ([10**6, 10**6], 4), ([2**62, 4], 16), ([10**11], 4 * 10**11), ([-1], 4)):
         put_model(run, safetensors({"w": {"dtype": "F32", "shape": shape, "data_offsets": [0, end]}}, b"\0" * 4))
         for command in READ:
-            blocked(place, *command, codes=(4,))
+            assert "safetensors file" in blocked(place, *command, codes=(4,)).error
 
 
 @ATTACKS.row("S06", "an archive that unpacks to a thousand times its size, in the place of weights, data, pictures")
@@ -129,6 +129,8 @@ LIES = {
     "no object": b"[1, 2]",
     "an alias of itself": {"__metadata__": {"aliases": '{"a": "b"}'}, "w": WEIGHT},
     "aliases that are no object": {"__metadata__": {"aliases": "[[1, 2, 3]]"}, "w": WEIGHT},
+    "aliases that are a number": {"__metadata__": {"aliases": "3"}, "w": WEIGHT},
+    "aliases of lists": {"__metadata__": {"aliases": '{"a": [1]}'}, "w": WEIGHT},
     "aliases nested beyond all depth": {"__metadata__": {"aliases": "[" * 100_000}, "w": WEIGHT},
     "other tensors than the model's": {"w": WEIGHT},
 }
@@ -139,9 +141,10 @@ def _(place: Path) -> None:
     run = a_run(place)
     for header in LIES.values():
         put_model(run, safetensors(header, b"\0" * 8))
-        blocked(place, *READ[0], codes=(4,))
+        said = blocked(place, *READ[0], codes=(4,)).error
+        assert "safetensors file" in said or "does not fit" in said, said
     for length in (2**63, 2**64 - 1, 2**31, 0):
-        put_model(run, length.to_bytes(8, "little") + b"{}" + b" " * 100)
+        put_model(run, length.to_bytes(8, "little") + b"{}" + b" " * 20_000)
         blocked(place, *READ[0], codes=(4,))
     put_part(checkpoint := newest(run), "state.safetensors", safetensors({"elsewhere/w": WEIGHT}, b"\0" * 8))
     blocked(place, *RESUME, codes=(4,))
