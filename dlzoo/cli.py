@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json as json_
 import os
-import re
 import sys
-from dataclasses import replace
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from dlzoo import __version__
+from dlzoo import __version__, jsontext
 from dlzoo.errors import DataError, RunError, UserError, printable
 from dlzoo.options import (
     BatchSize,
@@ -21,6 +19,7 @@ from dlzoo.options import (
     Imports,
     Json,
     JsonLines,
+    KeepFormulas,
     KindArgument,
     RunArgument,
     Sets,
@@ -28,9 +27,6 @@ from dlzoo.options import (
     words_and_options,
 )
 from dlzoo.terminal import guarded, outlast, watched
-
-if TYPE_CHECKING:
-    from dlzoo.config import Config
 
 START = f"""\
 dlzoo {__version__}: deep learning from one YAML file. Three commands to begin with:
@@ -91,17 +87,19 @@ def train(
         raise UserError("--folds and --resume do not go together")
     if resume is not None and (name or config is None and (set_ or device)):
         raise RunError("a run goes on with its own config: leave out --set, --name and --device, or start a new run")
-    built = _config(config, set_, name, device) if config is not None else None
-    from dlzoo.run import folds as many
-    from dlzoo.run import train as run
+    from dlzoo.schema.opened import opened
 
-    outlast()
-    shared: dict[str, Any] = {"root": runs, "imports": imports, "argv": sys.argv, "quiet": json}
-    outcome: Any
-    if resume is not None:
-        outcome = run.resume(resume, config=built, **shared)
-    elif built is not None:
-        outcome = many.folds(built, folds, **shared) if folds is not None else run.train(built, **shared)
+    with opened(config, set_, name, device) if config is not None else nullcontext() as built:
+        from dlzoo.run import folds as many
+        from dlzoo.run import train as run
+
+        outlast()
+        shared: dict[str, Any] = {"root": runs, "imports": imports, "argv": sys.argv, "quiet": json}
+        outcome: Any
+        if resume is not None:
+            outcome = run.resume(resume, config=built, **shared)
+        elif built is not None:
+            outcome = many.folds(built, folds, **shared) if folds is not None else run.train(built, **shared)
     if json and os.environ.get("RANK", "0") == "0":
         _print_json(outcome.to_dict())
     raise typer.Exit(outcome.code)
@@ -163,6 +161,7 @@ def predict(
     batch_size: BatchSize = None,
     import_: Imports = None,
     json: JsonLines = False,
+    keep_formulas: KeepFormulas = False,
     help_: Annotated[bool, typer.Option("--help", help="Show this message; with a RUN, its own options too.")] = False,
 ) -> None:
     """Answer files with a run's model: one answer a sample, in order, with its source."""
@@ -191,6 +190,7 @@ def predict(
         batch_size=batch_size,
         imports=imports,
         json=json,
+        keep_formulas=keep_formulas,
     )
     raise typer.Exit(code)
 
@@ -208,10 +208,12 @@ def check(
     if config is None:
         raise UserError("say what to check: --config FILE")
     _extend(import_)
-    built = _config(config, set_)
-    from dlzoo.run import check as run
+    from dlzoo.schema.opened import opened
 
-    report = run.check(built, data=data, step=step)
+    with opened(config, set_) as built:
+        from dlzoo.run import check as run
+
+        report = run.check(built, data=data, step=step)
     _print_json({"config": str(config), **report}) if json else run.show(str(config), report)
     raise typer.Exit(DataError.code if run.failed(report) else 0)
 
@@ -267,17 +269,6 @@ def _extend(paths: list[Path] | None) -> list[Path]:
     return paths or []
 
 
-def _config(path: Path, sets: list[str] | None, name: str | None = None, device: str | None = None) -> Config:
-    """The config of a new run; its name is the file's where nothing else names it."""
-    from dlzoo.registry import compatible
-    from dlzoo.schema.reader import load
-
-    config = load(path, sets or [], {k: v for k, v in {"name": name, "train.device": device}.items() if v is not None})
-    compatible.check(config)
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", path.stem).lstrip(".")[:100]
-    return config if config.name is not None else replace(config, name=stem or "run")
-
-
 def _print_options(run: str, options: dict[str, Any], doc: str | None) -> None:
     """What `predict` takes for one run besides its own options, with the meanings that `answer`'s docstring gives."""
     from dlzoo.registry.parameter import arguments, spelled
@@ -291,7 +282,7 @@ def _print_options(run: str, options: dict[str, Any], doc: str | None) -> None:
 
 
 def _print_json(value: Any) -> None:
-    print(json_.dumps(value, ensure_ascii=False, allow_nan=False, indent=2))
+    print(jsontext.dumps(value, indent=2))
 
 
 def main() -> None:

@@ -24,6 +24,14 @@ class DataError(UserError):
     code = 3
 
 
+class WrongKind(DataError):  # noqa: N818
+    """A file where a folder is wanted, or the other way round; a mistake in the config where that gives the path."""
+
+    def __init__(self, path: object, wanted: str):
+        super().__init__(f"{printable(str(path))}: {wanted}.")
+        self.path, self.wanted = str(path), wanted
+
+
 class RunError(UserError):
     """A run or a checkpoint that is not there, is damaged, or does not fit what was asked."""
 

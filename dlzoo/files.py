@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from dlzoo import jsontext
 from dlzoo.errors import OutputError, ResourceError, UserError, printable
 
 PART = ".part"
@@ -48,7 +48,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Put `value` at `path` as JSON. Raises ValueError for NaN and infinity, which JSON does not have."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, jsontext.dumps(value, indent=2) + "\n")
 
 
 def _write_bytes(path: Path, data: bytes) -> None:

@@ -21,6 +21,9 @@ Imports = Annotated[
 Device = Annotated[Literal["auto", "cpu", "cuda"] | None, typer.Option(help="Where to compute.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout; with -o one in all.")]
+KeepFormulas = Annotated[
+    bool, typer.Option("--keep-formulas", help="In a .csv, put no ' in front of what a spreadsheet would run.")
+]
 RunArgument = Annotated[
     str, typer.Argument(help="A run: folder, name, unique start of a name, or `last`; DIR/last in DIR.", metavar="RUN")
 ]

@@ -217,16 +217,6 @@ def test_a_training_goes_on_when_its_reader_leaves():
     nowhere.close()
 
 
-def test_a_module_in_the_working_folder_is_not_imported(tmp_path):  # S29
-    (tmp_path / "yaml.py").write_text("raise SystemExit('canary')")
-    put(str(tmp_path / "c.yaml"), SMALL + "x: 1\n")
-    script = Path(sys.executable).with_name("dlzoo")
-    if not script.exists():
-        pytest.skip("dlzoo is not installed in this environment")
-    run = subprocess.run([script, "check", "--config", "c.yaml"], cwd=tmp_path, capture_output=True, text=True)
-    assert run.returncode == 2 and "unknown key 'x'" in run.stderr
-
-
 def test_train_evaluate_and_predict_run_from_the_command_line(dlzoo):
     put("small.yaml", SMALL)
     code, out, _ = dlzoo("check", "--config", "small.yaml", "--data", "--step", "--json")

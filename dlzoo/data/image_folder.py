@@ -115,7 +115,8 @@ def _listed(csv: Path, root: Path) -> Found:
             if not cells[label].strip() or not cells[path].strip():
                 raise DataError(f"{where}: the {'label' if cells[path].strip() else 'path'} is empty.")
             if not file.resolve().is_relative_to(inside):
-                raise DataError(f"{where}: '{printable(cells[path])}' is not inside {printable(str(root))}.")
+                within = f"is not inside {printable(str(root))}; set `path` to a folder that holds all of them"
+                raise DataError(f"{where}: '{printable(cells[path])}' {within}.")
             part = SPLITS.get(cells[split].strip().lower()) if split is not None else "train"
             if part is None:
                 raise DataError(

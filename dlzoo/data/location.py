@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from dlzoo.errors import DataError, printable
+from dlzoo.errors import DataError, WrongKind, printable
 
 BUNDLED = Path(__file__).parent / "bundled"
 """Small real sets inside the package; LICENSES.md beside them says where each is from."""
@@ -15,7 +15,7 @@ READ_WHOLE = 2**30
 
 
 def existing(path: str | Path, folder: bool | None = None) -> Path:
-    """`path` as a Path. Raises DataError where nothing is there, or not the folder (or regular file) that is wanted."""
+    """`path` as a Path. Raises DataError where nothing is, WrongKind where not the folder (or regular file) wanted."""
     found = Path(path).expanduser()
     try:
         mode = found.stat().st_mode
@@ -26,10 +26,10 @@ def existing(path: str | Path, folder: bool | None = None) -> Path:
     if folder is not False and stat.S_ISDIR(mode):
         return found
     if folder:
-        raise DataError(f"{printable(str(path))}: a folder is wanted here, this is a file.")
+        raise WrongKind(path, "a folder is wanted here, this is a file")
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-        raise DataError(f"{printable(str(path))}: a file is wanted here, this is {kind}.")
+        raise WrongKind(path, f"a file is wanted here, this is {kind}")
     return found
 
 
@@ -50,8 +50,13 @@ def shown(path: str | Path) -> str:
 
 
 def fingerprint(files: Iterable[Path], root: Path | None = None, extra: str = "") -> str:
-    """SHA-256 (hex) over the names of files below `root` and their bytes; beyond 1 GiB, over names, sizes and times."""
+    """SHA-256 (hex) over the names of files below `root` and their bytes; beyond 1 GiB, over names, sizes and times.
+
+    Raises DataError for a pipe or a device, which has no end.
+    """
     stats = [(file, file.stat()) for file in sorted(files)]
+    if strange := [str(file) for file, info in stats if not stat.S_ISREG(info.st_mode)]:
+        raise DataError(f"not regular files: {first_few(strange)}.")
     whole = sum(info.st_size for _, info in stats) <= READ_WHOLE
     digest = hashlib.sha256(extra.encode())
     for file, info in stats:

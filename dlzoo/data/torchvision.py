@@ -73,6 +73,9 @@ class Torchvision(Dataset):
     ):
         self.name, self.path, self.mode = set, Path(path).expanduser(), mode
         folder, splits = SETS[set]
+        # torchvision would prefer it to the raw files
+        if pickled := sorted(self.path.glob(f"{set}/processed/*.pt")):
+            raise DataError(f"{printable(str(pickled[0]))}: an old form of {set}, which is pickle. Remove the folder.")
         self._parts = {split: self._open(folder, arguments, download) for split, arguments in splits.items()}
 
     def _open(self, folder: str, arguments: dict[str, Any], download: bool) -> Any:

@@ -5,7 +5,6 @@ What is not here is a function of the step: order, augmentation, dropout, learni
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dlzoo import __version__, files
+from dlzoo import __version__, files, jsontext
 from dlzoo.engine import weights
 from dlzoo.errors import RunError, printable
 
@@ -34,6 +33,11 @@ class State:
     values: dict[str, Any]
     """Plain values, among them `config` and `task`."""
 
+    @property
+    def bytes(self) -> int:
+        """What the weights take."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.model.values())
+
 
 def save(folder: Path, state: State) -> Path:
     """Write `folder`/step-N, which has that name only once all of it is on disk. Returns it.
@@ -45,22 +49,27 @@ def save(folder: Path, state: State) -> Path:
     with files.commit_folder(path) as part:
         weights.save(part / PARTS[0], state.model)
         weights.save(part / PARTS[1], state.tensors)
-        (part / PARTS[2]).write_text(json.dumps(values, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+        (part / PARTS[2]).write_text(jsontext.dumps(values), encoding="utf-8")
         manifest = {
             name: {"sha256": files.sha256(part / name), "bytes": (part / name).stat().st_size} for name in PARTS
         }
-        (part / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        (part / "manifest.json").write_text(jsontext.dumps(manifest, indent=1), encoding="utf-8")
     return path
 
 
 def load(path: Path) -> State:
     """The checkpoint in `path`, every byte of it verified. Raises RunError that says what is wrong with it."""
-    _verify(path)
-    values = json.loads((path / PARTS[2]).read_text(encoding="utf-8"))
+    name = printable(path.name)
+    try:
+        _verify(path, name)
+        values = jsontext.load(path / PARTS[2])
+        step, made = int(values["step"]), f"dlzoo {values['dlzoo']} (format {values['format']})"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        why = f"{type(error).__name__}: {printable(str(error))[:100]}"
+        raise RunError(f"checkpoint {name} is damaged: {why}") from error
     if values["format"] != FORMAT:
-        made = f"written by dlzoo {printable(str(values['dlzoo']))} (format {values['format']})"
-        raise RunError(f"{printable(path.name)} was {made}; this is dlzoo {__version__} (format {FORMAT})")
-    return State(values["step"], weights.load(path / PARTS[0]), weights.load(path / PARTS[1]), values)
+        raise RunError(f"{name} was written by {printable(made)}; this is dlzoo {__version__} (format {FORMAT})")
+    return State(step, weights.load(path / PARTS[0]), weights.load(path / PARTS[1]), values)
 
 
 def newest(folder: Path) -> tuple[State | None, list[str]]:
@@ -97,17 +106,11 @@ def prune(folder: Path, keep: Iterable[int] = (), last: int = 2) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _verify(path: Path) -> None:
-    name = printable(path.name)
-    try:
-        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-        for part in PARTS:
-            wanted, file = manifest[part], path / part
-            if (size := file.stat().st_size) != wanted["bytes"]:
-                raise RunError(f"checkpoint {name} is truncated: {part} has {size:,} of {wanted['bytes']:,} bytes")
-            if files.sha256(file) != wanted["sha256"]:
-                raise RunError(f"checkpoint {name} is damaged: checksum mismatch in {part}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(
-            f"checkpoint {name} is damaged: {type(error).__name__}: {printable(str(error))[:100]}"
-        ) from error
+def _verify(path: Path, name: str) -> None:
+    manifest = jsontext.load(path / "manifest.json")
+    for part in PARTS:
+        wanted, file = manifest[part], path / part
+        if (size := file.stat().st_size) != wanted["bytes"]:
+            raise RunError(f"checkpoint {name} is truncated: {part} has {size:,} of {wanted['bytes']:,} bytes")
+        if files.sha256(file) != wanted["sha256"]:
+            raise RunError(f"checkpoint {name} is damaged: checksum mismatch in {part}")

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any
 
-from dlzoo import files
+from dlzoo import files, jsontext
+from dlzoo.errors import printable
 
 QUIET = 60.0
 """Seconds after which a run without a terminal says that it is alive."""
@@ -51,6 +52,7 @@ class Record:
         """A line (or several) for the reader, on stderr and in log.txt."""
         if not self.main:
             return
+        text = "\n".join(map(printable, text.split("\n")))
         self._spoken = time.monotonic()
         if self._bar is not None and not self._bar.disable:
             self._bar.write(text, file=sys.stderr)
@@ -100,7 +102,7 @@ class Record:
             self._bar.set_postfix_str(f"loss {row['loss']:.4g}", refresh=False)
         elif time.monotonic() - self._spoken > QUIET and "split" not in row:
             self.say(f"step {row['step']:,}: loss {row['loss']:.4g}")
-        self._append("metrics.jsonl", json.dumps(finite(row), ensure_ascii=False, allow_nan=False))
+        self._append("metrics.jsonl", jsontext.dumps(finite(row)))
 
     def close(self) -> None:
         """End the progress bar and the files."""

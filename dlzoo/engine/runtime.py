@@ -17,6 +17,7 @@ from dlzoo.errors import UserError
 
 OVERFLOWS = 20
 """Updates in a row that a float16 scaler may skip before the run counts as diverged."""
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class NotFinite(Exception):  # noqa: N818
@@ -41,7 +42,7 @@ class Runtime:
             keep_freed_memory()
         self.threads = train.threads or torch.get_num_threads()
         torch.set_num_threads(self.threads)
-        self.dtype: torch.dtype = getattr(torch, train.precision)
+        self.dtype = DTYPES[train.precision]
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=train.precision == "float16")
         self.skipped = 0
         self.defers = self.device.type == "cuda"

@@ -1,12 +1,15 @@
 """Named tensors to a safetensors file and back: contiguous, shared ones stored once, no pickle."""
 
-import json
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from dlzoo import jsontext
 from dlzoo.errors import RunError, printable
+
+LARGEST_HEADER = 16_000_000
+"""Bytes of names, shapes and places; a hundred thousand tensors have about 10 MB of them."""
 
 
 def save(path: Path, tensors: dict[str, Tensor]) -> None:
@@ -20,20 +23,29 @@ def save(path: Path, tensors: dict[str, Tensor]) -> None:
         if tensor.numel() and (same := first.setdefault(where, name)) != name:
             aliases[name] = same
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items() if name not in aliases}
-    save_file(_apart(kept), path, metadata={"aliases": json.dumps(aliases)})
+    save_file(_apart(kept), path, metadata={"aliases": jsontext.dumps(aliases)})
 
 
 def load(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file that `save` wrote, on the CPU. Raises RunError for a file that is not whole."""
+    """The tensors of a file that `save` wrote, on the CPU.
+
+    Raises RunError for a file that is not whole, or that `save` did not write: nothing in it is trusted. The format's
+    library checks that each tensor has the bytes that its shape and type ask for, without a gap or an overlap.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
+        with path.open("rb") as start:
+            if (header := int.from_bytes(start.read(8), "little")) > LARGEST_HEADER:
+                raise ValueError(f"a header of {header:,} bytes, more than {LARGEST_HEADER:,}")
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-            aliases = json.loads((file.metadata() or {}).get("aliases", "{}"))
-        return tensors | {name: tensors[same] for name, same in aliases.items()}
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise RunError(f"{printable(str(path))} is not a readable safetensors file: {error}") from error
+            aliases = jsontext.loads((file.metadata() or {}).get("aliases", "{}"))
+        return tensors | {name: tensors[same] for name, same in dict(aliases).items()}
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{printable(str(path))} is not a readable safetensors file: {printable(str(error))[:200]}"
+        ) from error
 
 
 def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

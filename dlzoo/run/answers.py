@@ -1,22 +1,23 @@
 """Writers of answers: JSON lines, CSV, a folder, or readable lines on a terminal; one answer at a time."""
 
 import csv
-import json
 import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from dlzoo import files
+from dlzoo import files, jsontext
 from dlzoo.errors import OutputError, UserError, did_you_mean, printable
 from dlzoo.metrics.metric import Answer
 
 FORMATS = (".csv", ".jsonl")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = (*"=+-@＝＋－＠", "\t", "\r", "\n")
 """A spreadsheet runs a cell that starts with one of these."""
+Writer = Callable[[IO[str], Iterable[Answer]], None]
 
 
 def finite(value: Any) -> bool:
@@ -61,24 +62,27 @@ def rows(answer: Answer) -> Iterator[dict[str, Any]]:
 
 def cell(value: Any) -> Any:
     """`value` as a cell of a CSV: text that a spreadsheet would run as a formula gets a `'` in front; numbers stay."""
-    if isinstance(value, (list, dict)):
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
     if not isinstance(value, str) or not value.startswith(FORMULA):
-        return value
+        return _as_json(value)
     with suppress(ValueError):
         float(value)
         return value
     return "'" + value
 
 
+def _as_json(value: Any) -> Any:
+    return jsontext.dumps(value) if isinstance(value, (list, dict)) else value
+
+
 def write_json(file: IO[str], answers: Iterable[Answer]) -> None:
     """One JSON object a line."""
     for answer in answers:
-        file.write(json.dumps(answer, ensure_ascii=False, allow_nan=False) + "\n")
+        file.write(jsontext.dumps(answer) + "\n")
 
 
-def write_csv(file: IO[str], answers: Iterable[Answer]) -> None:
+def write_csv(file: IO[str], answers: Iterable[Answer], keep_formulas: bool = False) -> None:
     """A header and the rows of each answer; the columns are those of the first that is no error, and `error`."""
+    convert = _as_json if keep_formulas else cell
     waiting: list[Answer] = []
     writer = None
     for answer in answers:
@@ -89,18 +93,18 @@ def write_csv(file: IO[str], answers: Iterable[Answer]) -> None:
             names = dict.fromkeys(["source", *(next(rows(answer), {})), "error"])
             writer = csv.DictWriter(file, names, extrasaction="ignore", lineterminator="\n")
             writer.writeheader()
-        _write_rows(writer, waiting)
+        _write_rows(writer, waiting, convert)
         waiting.clear()
     if waiting:
         writer = csv.DictWriter(file, ["source", "error"], extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
-        _write_rows(writer, waiting)
+        _write_rows(writer, waiting, convert)
 
 
-def _write_rows(writer: "csv.DictWriter[str]", answers: list[Answer]) -> None:
+def _write_rows(writer: "csv.DictWriter[str]", answers: list[Answer], convert: Callable[[Any], Any]) -> None:
     for answer in answers:
         for row in rows(answer):
-            writer.writerow({key: cell(value) for key, value in row.items()})
+            writer.writerow({key: convert(value) for key, value in row.items()})
 
 
 def readable(answer: Answer) -> str:
@@ -128,10 +132,14 @@ def _short(key: str, value: Any) -> str:
     return text if key in ("value", "times") else f"{printable(key)} {text}"
 
 
-def destination(output: Path) -> tuple[Path, Callable[[IO[str], Iterable[Answer]], None]]:
+def destination(output: Path, keep_formulas: bool = False) -> tuple[Path, Writer]:
     """The file that `-o OUTPUT` means and what writes it. Raises UserError for a kind of file that is not written."""
+    if output.suffix == ".csv" and not os.path.isdir(output):
+        return output, partial(write_csv, keep_formulas=keep_formulas)
+    if keep_formulas:
+        raise UserError("--keep-formulas is about the cells of a table: write one with -o FILE.csv, or leave it out")
     if output.suffix in FORMATS and not os.path.isdir(output):
-        return output, write_csv if output.suffix == ".csv" else write_json
+        return output, write_json
     if output.suffix and not os.path.isdir(output):
         guess = did_you_mean(output.suffix, FORMATS)
         raise UserError(f"-o {printable(str(output))}: answers are written as .csv, as .jsonl or into a folder.{guess}")
@@ -142,9 +150,9 @@ def destination(output: Path) -> tuple[Path, Callable[[IO[str], Iterable[Answer]
     return output / "answers.jsonl", write_json
 
 
-def save(output: Path, answers: Iterable[Answer]) -> Path:
+def save(output: Path, answers: Iterable[Answer], keep_formulas: bool = False) -> Path:
     """Write all answers under `output`; the file takes its name once it is whole. Returns the file."""
-    path, write = destination(output)
+    path, write = destination(output, keep_formulas)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -161,6 +169,6 @@ def save(output: Path, answers: Iterable[Answer]) -> Path:
 def show(answers: Iterable[Answer], as_json: bool) -> None:
     """Each answer on stdout as soon as it is there: JSON lines, or readable lines."""
     for answer in answers:
-        line = json.dumps(answer, ensure_ascii=False, allow_nan=False) if as_json else readable(answer)
+        line = jsontext.dumps(answer) if as_json else readable(answer)
         sys.stdout.write(line + "\n")
         sys.stdout.flush()

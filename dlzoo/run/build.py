@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any, cast
 
 from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from dlzoo.config import Component, Config, Split
 from dlzoo.data.dataset import Dataset, Subset
 from dlzoo.data.skipped import Skipped
 from dlzoo.data.splits import divide
-from dlzoo.errors import ConfigError, UserError
+from dlzoo.errors import ConfigError, RunError, UserError, WrongKind, printable
 from dlzoo.registry import DATASETS, FACTS, MODELS, TASKS, Entry
 from dlzoo.registry.compatible import unfit
 from dlzoo.registry.parameter import choices_of
 from dlzoo.task import Network, Task
 
+SLACK = 4
+"""Times that a model may register the weights that it ends with: tied and reparametrised ones come more than once."""
+
 
 def build_dataset(config: Config) -> Dataset:
-    """The dataset that `config` names. Raises DataError for a path that is not there."""
-    dataset = cast(Dataset, DATASETS[config.data.name](**config.data.args))
+    """The dataset that `config` names.
+
+    Raises DataError for a path that is not there, ConfigError for one in the config that is of another kind.
+    """
+    try:
+        dataset = cast(Dataset, DATASETS[config.data.name](**config.data.args))
+    except WrongKind as error:
+        keys = [key for key, value in config.data.args.items() if value == error.path]
+        if not keys:
+            raise
+        raise ConfigError([f"data.{keys[0]}: '{printable(error.path)}': {error.wanted}"]) from error
     if config.split.on_error == "skip":
         if dataset.along is not None:
             hint = "; set data.missing: interpolate" if dataset.along == "time" else ""
@@ -54,19 +68,41 @@ def build_splits(
     return divide(dataset, split, labels)
 
 
-def build_network(config: Config, task: Task) -> Network:
+def build_network(config: Config, task: Task, most: int | None = None) -> Network:
     """The model that `config` names, sized for what `task` has learned, under the task's head.
 
     Weights are drawn from torch's default generator. Raises ConfigError for a model that does not fit the task, with
-    the names of those that do.
+    the names of those that do; RunError for one of far more than `most` bytes of weights (those of a file, say).
     """
     name = config.model.name
     if problem := _unfit(task, MODELS.entry(name), config.model.args):
         raise _refusal(task, name, problem)
-    backbone = construct(config.model, task)
-    if problem := _unfit_features(task, backbone):
-        raise _refusal(task, name, problem)
-    return Network(backbone, task.head(backbone))
+    with _at_most(most) if most is not None else nullcontext():
+        backbone = construct(config.model, task)
+        if problem := _unfit_features(task, backbone):
+            raise _refusal(task, name, problem)
+        return Network(backbone, task.head(backbone))
+
+
+@contextmanager
+def _at_most(most: int) -> Iterator[None]:
+    """Stop at the parameter with which a model has far more than `most` bytes, before its memory is filled."""
+    left = SLACK * most
+    message = f"the model that is described is far larger than the {most:,} bytes of weights that are saved with it"
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter) -> None:
+        nonlocal left
+        left -= parameter.numel() * parameter.element_size()
+        if left < 0:
+            raise RunError(message)
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    except (RuntimeError, OverflowError, MemoryError) as error:  # more than the machine has
+        raise RunError(message) from error
+    finally:
+        hook.remove()
 
 
 def _refusal(task: Task, name: str, problem: str) -> ConfigError:
@@ -86,7 +122,7 @@ def construct(model: Component, task: Task) -> nn.Module:
     except UserError:
         raise
     except (ValueError, TypeError) as error:  # heads that do not divide dim, a kernel of -1 ...
-        raise ConfigError([f"model: '{model.name}' cannot be built: {error}"]) from error
+        raise ConfigError([f"model: '{model.name}' cannot be built: {str(error).splitlines()[0]}"]) from error
 
 
 def sizes(task: Task, entry: Entry, given: Mapping[str, Any]) -> dict[str, Any]:

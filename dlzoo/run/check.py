@@ -32,7 +32,7 @@ def check(config: Config, *, data: bool = False, step: bool = False) -> dict[str
     from dlzoo.engine.runtime import Runtime
     from dlzoo.run import scan
     from dlzoo.run.build import build_dataset
-    from dlzoo.run.train import build
+    from dlzoo.run.train import build, rehearse
 
     try:
         dataset = build_dataset(config)
@@ -48,14 +48,14 @@ def check(config: Config, *, data: bool = False, step: bool = False) -> dict[str
         "model": config.model.name,
         "splits": {name: len(pieces) for name, pieces in splits.items()},
         "weights": sum(parameter.numel() for parameter in built.network.parameters()),
-        "steps": _steps(config, len(splits["train"])),
+        "steps": built.steps,
         "notes": [*built.dataset.notes, *built.task.notes],
     }
     if data:
         report["read"] = scan.scan(built)
     if failed(report):
         return report
-    _rehearse(built, splits)
+    rehearse(built)
     if step:
         report["forecast"] = _forecast(built, splits, report["steps"])
     return report
@@ -64,21 +64,6 @@ def check(config: Config, *, data: bool = False, step: bool = False) -> dict[str
 def failed(report: dict[str, Any]) -> bool:
     """Whether `check` found something that has to be mended."""
     return bool(report.get("read", {}).get("bad"))
-
-
-def _steps(config: Config, pieces: int) -> int:
-    return config.train.steps or (config.train.epochs or 1) * math.ceil(pieces / config.train.batch_size)
-
-
-def _rehearse(built: Built, splits: dict[str, Any]) -> None:
-    """Score two pieces, so that a model, a head, a loss or a metric that cannot work fails here."""
-    from dlzoo.engine.loader import batches
-    from dlzoo.engine.loop import evaluate
-    from dlzoo.run.session import monitored
-
-    built.runtime.place(built.network)
-    few = batches(built.task, splits.get("validation", splits["train"]), 2)
-    monitored(built.config, evaluate(built.network, built.task, islice(few, 1), built.runtime))
 
 
 def _forecast(built: Built, splits: dict[str, Any], steps: int) -> dict[str, Any]:

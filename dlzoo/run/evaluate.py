@@ -1,6 +1,5 @@
 """`dlzoo evaluate RUN`: the scores of a split, with 95 % intervals and the trivial baseline beside them."""
 
-import json as json_
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -11,7 +10,7 @@ from typing import IO, Any
 
 from torch import nn
 
-from dlzoo import files
+from dlzoo import files, jsontext
 from dlzoo.config import Component, Config
 from dlzoo.data.dataset import Dataset, Pieces, Subset
 from dlzoo.engine.loader import batches
@@ -26,6 +25,7 @@ from dlzoo.run import portable, report
 from dlzoo.run.agreement import changed
 from dlzoo.run.answers import strict, write_json
 from dlzoo.run.build import build_dataset, build_splits
+from dlzoo.run.folder import closed
 from dlzoo.task import Batch, Task
 
 KEEP = 5000
@@ -124,6 +124,8 @@ def evaluate(
     below `minimum` or above `maximum`.
     """
     model = portable.load(run, device=device, imports=imports or [])
+    if model.run and not output:
+        closed(model.run)
     task, config = model.task, model.config
     size = batch_size or config.evaluate.batch_size or config.train.batch_size
     name = _folder_name(data) if data else split
@@ -152,7 +154,7 @@ def evaluate(
         report.scored(model.run / "figures" if model.run and tested else folder, task, scores)
         result["folder"] = str(folder)
     if json:
-        print(json_.dumps(result, ensure_ascii=False, allow_nan=False, indent=2))
+        print(jsontext.dumps(result, indent=2))
     else:
         show(result)
     hold(scores.metrics, minimum or {}, maximum or {})

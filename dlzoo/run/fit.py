@@ -17,7 +17,7 @@ from dlzoo.engine.record import Record, finite
 from dlzoo.errors import ResourceError, UserError
 from dlzoo.interrupt import Interrupt
 from dlzoo.run.folder import Run
-from dlzoo.run.session import Session, monitored
+from dlzoo.run.session import Session
 from dlzoo.task import Batch
 
 
@@ -43,11 +43,6 @@ class Fit:
     def every(self) -> int:
         """Updates between two evaluations."""
         return self.session.config.evaluate.every or len(self.loader)
-
-    def rehearse(self) -> None:
-        """Score one small batch before the first update, so that what cannot work fails now. Changes nothing."""
-        found = self.held if self.held is not None else next(iter(self.loader.windows(0, 1)))
-        monitored(self.session.config, self.session.evaluate(islice(found, 1)))  # a process may have no share of it
 
     def go(self) -> bool:
         """Train to the end, or until a signal (then False). The last update is always evaluated and saved."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dlzoo import files
+from dlzoo import __version__, files, jsontext
 from dlzoo.config import Config
-from dlzoo.errors import ConfigError, RunError, did_you_mean, printable
+from dlzoo.errors import ConfigError, RunError, UserError, did_you_mean, printable
 from dlzoo.schema.reader import load
 
 ROOT = Path("runs")
@@ -56,9 +58,36 @@ def _is_run(path: Path) -> bool:
 def _started(path: Path) -> float:
     """When a run was made (a run that is gone on with stays as old as it is)."""
     try:
-        return float(json.loads((path / "run.json").read_text(encoding="utf-8"))["created"])
+        return float(jsontext.load(path / "run.json")["created"])
     except (OSError, ValueError, KeyError, TypeError):
         return path.stat().st_mtime
+
+
+@contextmanager
+def understood(name: str) -> Iterator[None]:
+    """Whatever goes wrong in making sense of a file of a run is a RunError with its name: anyone may have made it."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        why = f"{type(error).__name__}: {printable(str(error))[:100]}"
+        raise RunError(f"{printable(name)} does not hold what dlzoo {__version__} saves there ({why})") from error
+
+
+def closed(path: Path) -> Path:
+    """The run in `path`, if what is written to it stays in it. Raises RunError for a run with links or devices inside.
+
+    Whoever sends a run may send a log.txt that leads to a file of yours.
+    """
+    for folder, folders, names in os.walk(path):
+        for name in (*folders, *names):
+            mode = os.lstat(os.path.join(folder, name)).st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                kind = "a link" if stat.S_ISLNK(mode) else "a pipe or a device"
+                where = printable(os.path.join(folder, name))
+                raise RunError(f"{where} is {kind}; put a copy in its place, so that what this run writes stays in it")
+    return path
 
 
 class Run:
@@ -67,7 +96,7 @@ class Run:
     def __init__(self, path: Path):
         self.path = path
         try:
-            self.facts: dict[str, Any] = json.loads((path / "run.json").read_text(encoding="utf-8"))
+            self.facts: dict[str, Any] = jsontext.load(path / "run.json")
         except FileNotFoundError:
             self.facts = {}
         except (OSError, ValueError) as error:

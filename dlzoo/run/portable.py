@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +10,13 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from dlzoo import __version__, files, registry
+from dlzoo import __version__, files, jsontext, registry
 from dlzoo.config import Config, Train
 from dlzoo.engine import weights
 from dlzoo.engine.runtime import Runtime
 from dlzoo.errors import ConfigError, RunError, UserError, printable
 from dlzoo.run.build import build_network, build_task
-from dlzoo.run.folder import find, import_hint
+from dlzoo.run.folder import find, import_hint, understood
 from dlzoo.schema.reader import from_dict, to_dict
 from dlzoo.task import Network, Task
 
@@ -64,8 +62,7 @@ def save(folder: Path, network: nn.Module, task: Task, config: Config, **facts: 
         "sha256": files.sha256(folder / NEXT),
         "bytes": (folder / NEXT).stat().st_size,
         "config": to_dict(config),
-        "task": (learned := task.state_dict()),
-        "task_sha256": _sum(learned),
+        "task": task.state_dict(),
         **facts,
     }
     files.write_json(folder / "model.json", meta)
@@ -81,7 +78,7 @@ def read(run: str | Path, imports: list[Path] | None = None) -> Description:
         why = "its first evaluation is still to come (train --resume goes on with it), or model/ was taken away"
         raise RunError(f"{printable(str(path))} has no model: {why}")
     try:
-        meta = json.loads(file.read_text(encoding="utf-8"))
+        meta = jsontext.load(file)
         if meta["format"] != FORMAT:
             made = f"dlzoo {printable(str(meta['dlzoo']))} (format {meta['format']})"
             raise RunError(f"{printable(str(file))} was written by {made}; this is {__version__} (format {FORMAT})")
@@ -105,21 +102,11 @@ def load(run: str | Path, *, device: str = "auto", imports: list[Path] | None = 
         raise UserError("evaluate and predict are the work of one process: start them without torchrun")
     found = read(run, imports)
     task = build_task(found.config)
-    try:
-        expected = _sum(found.meta["task"])
-        if found.meta.get("task_sha256", expected) != expected:  # absent in a model of before this was written
-            raise RunError(
-                f"{printable(str(found.folder / 'model.json'))} has been changed: its classes, vocabulary or scales are"
-                " not those that the weights belong to (checksum mismatch); copy the folder again, or train --resume"
-            )
+    with understood(str(found.folder / "model.json")):
         task.load_state_dict(found.meta["task"])
-    except (KeyError, TypeError) as error:
-        made = f"dlzoo {printable(str(found.meta.get('dlzoo')))}; this is {__version__}"
-        raise RunError(
-            f"{printable(str(found.folder / 'model.json'))} does not hold what this task learns; it is of {made}"
-        ) from error
-    network = build_network(found.config, task)
-    fill(network, found)
+        file = verified(found)
+        network = build_network(found.config, task, most=file.stat().st_size)
+    fill(network, file)
     # precision as in training: what was scored is what is answered
     runtime = Runtime(Train(device=cast(Any, device), precision=found.config.train.precision))
     runtime.place(network, bool(found.config.train.channels_last))
@@ -127,23 +114,21 @@ def load(run: str | Path, *, device: str = "auto", imports: list[Path] | None = 
     return Portable(found.folder, found.config, found.meta, task, network, runtime)
 
 
-def _sum(learned: dict[str, Any]) -> str:
-    """The SHA-256 of what a task learned: another vocabulary of the same size would fit, and answer nonsense."""
-    return hashlib.sha256(json.dumps(learned).encode()).hexdigest()
-
-
-def fill(network: nn.Module, found: Description) -> None:
-    """Give `network` the weights that model.json names. Raises RunError where they are not those, or do not fit."""
+def verified(found: Description) -> Path:
+    """The file with the weights that model.json names. Raises RunError where there is none."""
     for name in (WEIGHTS, NEXT):
         file = found.folder / name
         if file.is_file() and file.stat().st_size == found.meta["bytes"] and files.sha256(file) == found.meta["sha256"]:
-            break
-    else:
-        file = found.folder / WEIGHTS
-        why = "it has been changed or cut short (checksum mismatch)" if file.is_file() else "it is not there"
-        raise RunError(
-            f"{printable(str(file))} is not the model that was saved: {why}; copy the folder again, or train --resume"
-        )
+            return file
+    file = found.folder / WEIGHTS
+    why = "it has been changed or cut short (checksum mismatch)" if file.is_file() else "it is not there"
+    raise RunError(
+        f"{printable(str(file))} is not the model that was saved: {why}; copy the folder again, or train --resume"
+    )
+
+
+def fill(network: nn.Module, file: Path) -> None:
+    """Give `network` the weights in a file that is `verified`. Raises RunError where they do not fit."""
     try:
         network.load_state_dict(weights.load(file))
     except RuntimeError as error:

@@ -1,7 +1,6 @@
 """`dlzoo predict RUN INPUT...`: one answer for each sample, in order, in memory that never grows."""
 
 import inspect
-import json as json_
 import os
 import re
 import sys
@@ -15,6 +14,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from dlzoo import jsontext
 from dlzoo.data.dataset import Sample
 from dlzoo.engine.runtime import Runtime
 from dlzoo.errors import DataError, UserError, choose, printable
@@ -235,14 +235,18 @@ def predict(
     batch_size: int | None = None,
     imports: list[Path] | None = None,
     json: bool = False,
+    keep_formulas: bool = False,
 ) -> int:
     """Answer every input with a run's model: to `output` (.csv, .jsonl or a folder), else to stdout.
 
+    keep_formulas: in a .csv, leave cells as they are that a spreadsheet would run.
     Returns 0; 8 where some inputs failed; 3 where none could be answered. Raises UserError for a call that is wrong.
     """
     if output is not None:
-        output, _ = Path(output), writers.destination(Path(output))
+        output, _ = Path(output), writers.destination(Path(output), keep_formulas)
         _refuse_overwriting(output, inputs)
+    elif keep_formulas:
+        raise UserError("--keep-formulas needs -o FILE.csv: nothing else has cells")
     model = portable.load(run, device=device, imports=imports or [])
     task, network = model.task, model.network
     arguments = convert(task, options or {})
@@ -252,9 +256,9 @@ def predict(
     items = samples(task, expand(inputs, task.needs, skipped, target))
     found = tally.count(answer(network, task, items, model.runtime, size, arguments, tally.unknown))
     if output is not None:
-        path = writers.save(output, _progress(found))
+        path = writers.save(output, _progress(found), keep_formulas)
         if json:
-            print(json_.dumps({"output": str(path), "answered": tally.answered, "failed": tally.failed}))
+            print(jsontext.dumps({"output": str(path), "answered": tally.answered, "failed": tally.failed}))
         else:
             print(f"{tally.answered:,} answer{'' if tally.answered == 1 else 's'} in {printable(str(path))}")
     else:
@@ -285,6 +289,6 @@ def _summary(tally: Tally, skipped: Skipped) -> None:
     if tally.failed:
         total = tally.answered + tally.failed
         print(
-            f"error: {tally.failed:,} of {total:,} inputs could not be answered; the first: {tally.first}",
+            f"error: {tally.failed:,} of {total:,} inputs could not be answered; the first: {printable(tally.first)}",
             file=sys.stderr,
         )

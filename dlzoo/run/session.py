@@ -19,7 +19,7 @@ from dlzoo.engine.checkpoint import State
 from dlzoo.engine.loop import Row, Scores, evaluate
 from dlzoo.engine.record import finite
 from dlzoo.engine.runtime import Runtime
-from dlzoo.errors import RunError, UserError, choose
+from dlzoo.errors import ConfigError, RunError, choose
 from dlzoo.run import portable
 from dlzoo.schema.reader import to_dict
 from dlzoo.task import Batch, Network, Task
@@ -156,11 +156,11 @@ class Session:
 def monitored(config: Config, scores: Scores) -> float:
     """The score that picks the best weights, signed so that more is better; NaN where it is no finite number.
 
-    Raises UserError for an unknown one.
+    Raises ConfigError for an unknown one.
     """
     name = config.evaluate.monitor or "-loss"
     metric = name.lstrip("-")
     if metric not in scores.metrics:
-        raise UserError(f"evaluate.monitor: {choose(metric, scores.metrics, 'metric')}")
+        raise ConfigError([f"evaluate.monitor: {choose(metric, scores.metrics, 'metric')}"])
     value = scores.metrics[metric] if math.isfinite(scores.metrics[metric]) else math.nan
     return -value if name.startswith("-") else value

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from dlzoo.config import Config
 from dlzoo.data.dataset import Dataset, Pieces, Subset
 from dlzoo.engine import checkpoint, schedule, seeds
 from dlzoo.engine.checkpoint import State
-from dlzoo.engine.loader import Loader, Scored
+from dlzoo.engine.loader import Loader, Scored, batches
+from dlzoo.engine.loop import evaluate as run_through
+from dlzoo.engine.order import Order
 from dlzoo.engine.record import Record
 from dlzoo.engine.runtime import Runtime
 from dlzoo.errors import ConfigError, UserError, printable
@@ -25,10 +28,10 @@ from dlzoo.run import evaluate, portable, report
 from dlzoo.run.agreement import changes, same_config, same_data
 from dlzoo.run.build import build_dataset, build_network, build_splits, build_task
 from dlzoo.run.fit import Fit
-from dlzoo.run.folder import ROOT, Run, find
+from dlzoo.run.folder import ROOT, Run, closed, find, understood
 from dlzoo.run.memory import explained, in_words
 from dlzoo.run.resolve import commit, environment, resolve
-from dlzoo.run.session import Session
+from dlzoo.run.session import Session, monitored
 from dlzoo.schema.reader import dump, to_dict
 from dlzoo.task import Network, Task
 
@@ -71,6 +74,22 @@ class Built:
         """What each split is encoded from, cut and packed once."""
         return {name: self.task.pieces(split, name) for name, split in self.splits.items()}
 
+    @property
+    def order(self) -> Order:
+        """The windows of an epoch, as far as they do not depend on the lengths of pieces."""
+        train = self.config.train
+        return Order(len(self.pieces["train"]), train.batch_size, train.seed)
+
+    @property
+    def epoch(self) -> int:
+        """Updates in an epoch."""
+        return len(self.order)
+
+    @property
+    def steps(self) -> int:
+        """Updates of the whole run."""
+        return self.config.train.steps or (self.config.train.epochs or 1) * self.epoch
+
 
 def train(
     config: Config, *, root: Path = ROOT, imports: Sequence[Path] = (), argv: Sequence[str] = (), quiet: bool = False
@@ -84,6 +103,7 @@ def train(
         runtime = Runtime(config.train)
         main = runtime.processes.main
         built = build(config, runtime)
+        rehearse(built)
         name = config.name or f"{config.data.name}_{config.model.name}"
         path = Path(runtime.processes.from_main(str(files.new_run(root, name)) if main else ""))
         with ExitStack() as stack:
@@ -110,7 +130,7 @@ def resume(
     config: what the user gave besides, which may not differ. Raises RunError where there is nothing to go on with.
     """
     registry.load(imports)
-    found = Run(find(run, root))
+    found = Run(closed(find(run, root)))
     own = found.config
     if config is not None:
         same_config("the run", to_dict(own), "the config given", to_dict(config))
@@ -133,9 +153,11 @@ def resume(
                 record.say(f"{found.path.name} was stopped before its first checkpoint; it starts at step 0")
             else:
                 record.say(f"resuming from step {state.step:,} ({found.checkpoints / f'step-{state.step}'})")
-                same_config(f"step-{state.step}", state.values["config"], "config.yaml", to_dict(own))
+                with understood(f"step-{state.step}"):
+                    same_config(f"step-{state.step}", state.values["config"], "config.yaml", to_dict(own))
             built = build(own, runtime, state)
             same_data(found, built.dataset)
+            rehearse(built)
             for change in changes(found, built.runtime):
                 record.say(f"warning: the resume will not be bit-identical, because {change}")
             if main:
@@ -157,10 +179,24 @@ def build(config: Config, runtime: Runtime, state: State | None = None, dataset:
     if state is None:
         task.fit(splits["train"])
     else:
-        task.load_state_dict(state.values["task"])
+        with understood(f"step-{state.step}"):
+            task.load_state_dict(state.values["task"])
     seeds.seed_globals(seeds.key(config.train.seed, "weights"))
-    network = build_network(config, task)
+    network = build_network(config, task, most=state.bytes if state else None)
     return Built(resolve(config, dataset, task, network, runtime), dataset, splits, task, network, runtime)
+
+
+def rehearse(built: Built) -> None:
+    """Score two pieces, so that a model, a head, a loss or a metric that cannot work fails before anything is written.
+
+    Changes nothing. Raises ConfigError for a metric that is not there to be watched, and for a warm-up without an end.
+    """
+    config, steps = built.config, built.steps
+    if (warmup := schedule.warmup(config.schedule, steps)) >= max(2, steps):
+        raise ConfigError([f"schedule.warmup: a warmup of {warmup} updates does not end within {steps}"])
+    built.runtime.place(built.network)
+    few = batches(built.task, built.pieces.get("validation", built.pieces["train"]), 2)
+    monitored(config, run_through(built.network, built.task, islice(few, 1), built.runtime))
 
 
 def _unwatched(config: Config, task: Task) -> None:
@@ -224,31 +260,28 @@ def _prepare(run: Run, built: Built, state: State | None, record: Record, interr
     if "validation" in built.splits:
         size = config.evaluate.batch_size or config.train.batch_size
         held = Scored(task, built.pieces["validation"], size, processes, record.reading("validation"))
-    steps = config.train.steps or (config.train.epochs or 1) * len(loader)
-    if (warmup := schedule.warmup(config.schedule, steps)) >= max(2, steps):
-        raise ConfigError([f"schedule.warmup: a warmup of {warmup} updates does not end within {steps}"])
-    session = Session(config, task, built.network, built.runtime, steps)
+    session = Session(config, task, built.network, built.runtime, built.steps)
     fit = Fit(run, session, loader, held, record, interrupt, started)
-    fit.rehearse()
     if state is not None:
-        session.restore(state)
+        with understood(f"step-{state.step}"):
+            session.restore(state)
     else:
-        for line in _introduction(run, built, loader, steps):
+        for line in _introduction(run, built):
             record.say(line)
     record.rewind(session.step)
     return fit
 
 
-def _introduction(run: Run, built: Built, loader: Loader, steps: int) -> Iterator[str]:
-    config, runtime = built.config, built.runtime
+def _introduction(run: Run, built: Built) -> Iterator[str]:
+    config, runtime, steps = built.config, built.runtime, built.steps
     sizes = " · ".join(f"{name} {len(pieces):,}" for name, pieces in built.pieces.items())
     weights = sum(parameter.numel() for parameter in built.network.parameters())
     where = f"{runtime.device.type}, {runtime.threads} thread{'s' * (runtime.threads > 1)}"
     yield f"run    {run.path}"
     yield f"data   {config.data.name}: {sizes}"
     yield f"model  {config.model.name}: {weights:,} weights, on {where}"
-    yield f"train  {steps:,} updates of {config.train.batch_size}, {steps / len(loader):.4g} epochs"
-    if loader.order.joins:
+    yield f"train  {steps:,} updates of {config.train.batch_size}, {steps / built.epoch:.4g} epochs"
+    if built.order.joins:
         yield "note   the last sample of an epoch joins the batch before it: alone it would have no batch statistics"
     for note in (*built.dataset.notes, *built.task.notes):
         yield f"note   {printable(note)}"
@@ -256,7 +289,7 @@ def _introduction(run: Run, built: Built, loader: Loader, steps: int) -> Iterato
 
 def _test(run: Run, built: Built, record: Record, quiet: bool) -> Outcome:
     """Score the test split once, with the best weights, draw the figures, say what to do next."""
-    portable.fill(built.network, portable.read(run.path))
+    portable.fill(built.network, portable.verified(portable.read(run.path)))
     config, task = built.config, built.task
     found = dict(run.facts.get("best") or {})
     monitor = config.evaluate.monitor or task.monitor

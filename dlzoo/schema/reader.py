@@ -38,6 +38,15 @@ def load(path: Path, sets: Sequence[str] = (), options: Mapping[str, Any] = {}) 
     (`--name`). Raises ConfigError with every mistake at once, in the order of their places.
     """
     problems: list[Problem] = []
+    root = tree(path, sets, options, problems)
+    return Reader(problems).config(root)
+
+
+def tree(path: Path, sets: Sequence[str], options: Mapping[str, Any], problems: list[Problem]) -> Node:
+    """The tree of a file with `sets` and `options` laid over it; what is wrong with these goes to `problems`.
+
+    Raises ConfigError for a file that holds no mapping.
+    """
     root = read(path, problems)
     if root.value is None:
         raise ConfigError([f"{root.place.text}: the file is empty; a config has at least task, data and model"])
@@ -49,7 +58,7 @@ def load(path: Path, sets: Sequence[str] = (), options: Mapping[str, Any] = {}) 
     for i, (key, value) in enumerate(options.items()):
         place = Place(LAST, len(sets) + i, f"--{key.rpartition('.')[2]}")
         put(root, key.split("."), wrap(value, place), place, problems)
-    return Reader(problems).config(root)
+    return root
 
 
 def from_dict(values: Mapping[str, Any], source: str = "config") -> Config:
@@ -111,7 +120,7 @@ class Reader:
                         PLAIN[key], self.arguments(node.value, node, key, fields(PLAIN[key])), node, key
                     )
                 else:
-                    self.problem(node.place, key, f"expected keys and values, got {quoted(node.value)}")
+                    self.problem(node.place, key, f"expected keys and values, got {quoted(node.plain())}")
             elif key == "name":
                 values[key] = self.convert(node, str | None, key)
                 if isinstance(values[key], str) and not NAME.fullmatch(values[key]):
@@ -175,7 +184,7 @@ class Reader:
         if "name" not in given:
             self.problem(node.place, path, f"'name' is missing. Choose from: {', '.join(registry.names())}.")
             return None, {}
-        name = given["name"].value
+        name = given["name"].plain()
         if not isinstance(name, str) or name not in registry:
             self.problem(given["name"].place, path, choose(quoted(name, marks=False), registry.names(), registry.kind))
             return None, {}
@@ -190,7 +199,7 @@ class Reader:
         given = self.mapping(node, path)
         if given is None:
             return None
-        name = given["name"].value if "name" in given else DEFAULTS[path]
+        name = given["name"].plain() if "name" in given else DEFAULTS[path]
         if not isinstance(name, str) or name not in classes:
             self.problem(given["name"].place, path, choose(quoted(name, marks=False), classes, path))
             return None
@@ -210,7 +219,7 @@ class Reader:
             return {"name": node}
         if isinstance(node.value, dict):
             return node.value
-        self.problem(node.place, path, f"expected a name, or a mapping with a name, got {quoted(node.value)}")
+        self.problem(node.place, path, f"expected a name, or a mapping with a name, got {quoted(node.plain())}")
         return None
 
     def arguments(

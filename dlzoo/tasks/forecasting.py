@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from dlzoo import losses
+from dlzoo import jsontext, losses
 from dlzoo.choices import Count, ForecastLoss, Positive, SeriesScale, SeriesTransform
 from dlzoo.data.dataset import Pieces, Sample, Subset
 from dlzoo.errors import ConfigError, DataError, printable
@@ -233,7 +232,7 @@ def _sample(text: str) -> Sample:
     """The sample in a JSON object: `series`, and perhaps `past`, `future`, `times` and `name`."""
     place = printable(text[:60])
     try:
-        row = json.loads(text)
+        row = jsontext.loads(text)
         values = {
             key: torch.tensor(row[key], dtype=torch.float64) for key in ("series", "past", "future") if key in row
         }

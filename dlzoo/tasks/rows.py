@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from dlzoo import jsontext
 from dlzoo.choices import Numbers
 from dlzoo.data.dataset import Sample, Subset
 from dlzoo.errors import DataError, printable
@@ -73,7 +74,7 @@ class Rows:
                 yield row if isinstance(row, DataError) else {"row": row, "source": f"{source}:{line}"}
             return
         try:
-            row = json.loads(source)
+            row = jsontext.loads(source)
         except ValueError as error:
             raise DataError(f"'{printable(source)[:80]}' is no file and no JSON object ({error}).") from None
         if not isinstance(row, dict):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dlzoo import jsontext
 from dlzoo.data.dataset import Sample
 from dlzoo.errors import DataError
 
@@ -26,7 +26,7 @@ def read(source: Path | str, column: str | None, style: dict[str, Any]) -> Itera
     text = source
     if source.lstrip().startswith("{"):
         try:
-            row = json.loads(source)
+            row = jsontext.loads(source)
         except ValueError:
             row = {}
         text = row.get(column or "text", source)

@@ -33,6 +33,8 @@ class Ended:
     seconds: float
     memory: float
     """Most resident memory in MB; 0 where it was killed."""
+    work: float = 0.0
+    """Seconds of the processor: on a busy machine, `seconds` says little."""
 
     @property
     def said(self) -> str:
@@ -79,8 +81,8 @@ class Running:
             self.process.join()
             raise AssertionError(f"still running after {seconds} s: {self.error}")
         used = self.folder / "used.json"
-        memory = json.loads(used.read_text())["memory"] if used.exists() else 0.0
-        return Ended(self.process.exitcode, _text(self.folder / "stdout"), self.error, taken, memory)
+        spent = json.loads(used.read_text()) if used.exists() else {"memory": 0.0, "work": 0.0}
+        return Ended(self.process.exitcode, _text(self.folder / "stdout"), self.error, taken, **spent)
 
 
 def start(*arguments: object, cwd: Path, arm: Arm | None = None, env: dict[str, str] | None = None) -> Running:
@@ -123,8 +125,9 @@ def _main(arguments: list[str], cwd: str, folder: str, arm: Arm | None, env: dic
     except SystemExit as ended:
         code = ended.code
     finally:
-        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        Path(folder, "used.json").write_text(json.dumps({"memory": used}))
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        spent = {"memory": used.ru_maxrss / 1024, "work": used.ru_utime + used.ru_stime}
+        Path(folder, "used.json").write_text(json.dumps(spent))
     sys.stdout.flush()
     sys.exit(code)
 
