@@ -216,6 +216,26 @@ def check(
     raise typer.Exit(DataError.code if run.failed(report) else 0)
 
 
+@app.command("verify-resume")
+def verify_resume(
+    config: ConfigOption = None,
+    set_: Sets = None,
+    kill_at: Annotated[int | None, typer.Option(min=1, help="Kill as this step ends; else at random.")] = None,
+    runs: Annotated[int, typer.Option(min=1, help="Trainings that are killed.")] = 5,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of each training; else 60 at most.")] = None,
+    import_: Imports = None,
+    json: Json = False,
+) -> None:
+    """Kill trainings of a config and resume them: each must end bit for bit as the one that was not killed."""
+    if config is None:
+        raise UserError("say what to train: --config FILE")
+    imports = _extend(import_)
+    built = _config(config, set_)
+    from dlzoo.run.verify import verify_resume
+
+    verify_resume(built, runs=runs, steps=steps, kill_at=kill_at, imports=imports, json=json)
+
+
 @app.command("list")
 def list_(
     what: Annotated[KindArgument | None, typer.Argument(help="Leave out for everything.", metavar="KIND")] = None,
