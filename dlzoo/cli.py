@@ -27,6 +27,7 @@ from dlzoo.options import (
     bars,
     words_and_options,
 )
+from dlzoo.proofs import reproduce, selftest, verify_resume
 from dlzoo.terminal import guarded, outlast, watched
 
 if TYPE_CHECKING:
@@ -216,24 +217,9 @@ def check(
     raise typer.Exit(DataError.code if run.failed(report) else 0)
 
 
-@app.command("verify-resume")
-def verify_resume(
-    config: ConfigOption = None,
-    set_: Sets = None,
-    kill_at: Annotated[int | None, typer.Option(min=1, help="Kill as this step ends; else at random.")] = None,
-    runs: Annotated[int, typer.Option(min=1, help="Trainings that are killed.")] = 5,
-    steps: Annotated[int | None, typer.Option(min=1, help="Steps of each training; else 60 at most.")] = None,
-    import_: Imports = None,
-    json: Json = False,
-) -> None:
-    """Kill trainings of a config and resume them: each must end bit for bit as the one that was not killed."""
-    if config is None:
-        raise UserError("say what to train: --config FILE")
-    imports = _extend(import_)
-    built = _config(config, set_)
-    from dlzoo.run.verify import verify_resume
-
-    verify_resume(built, runs=runs, steps=steps, kill_at=kill_at, imports=imports, json=json)
+app.command("verify-resume")(verify_resume)
+app.command()(reproduce)
+app.command()(selftest)
 
 
 @app.command("list")

@@ -13,11 +13,13 @@ from torch import Tensor
 
 from dlzoo import files
 from dlzoo.engine import checkpoint, weights
-from dlzoo.errors import RunError
+from dlzoo.errors import RunError, printable
 from dlzoo.run.folder import Run
 
 CLOCK = "seconds"
 """The key of what a row of metrics.jsonl knows from the clock."""
+CIRCUMSTANCES = ("dlzoo", "data")
+"""Keys of state.json that say with what a run was trained, not what came of it."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class Difference:
 def differences(one: Path, other: Path) -> list[Difference]:
     """All that differs between two finished run folders; weights come first, then what follows from them.
 
-    Compared are the last checkpoint (weights, optimizer, average, and every plain value), the model, metrics.jsonl but
-    for its clock, the best score, the test scores and the predictions.
+    Compared are the last checkpoint (weights, optimizer, average, plain values), the model, metrics.jsonl but for its
+    clock, the best score, the test scores and the predictions. Raises RunError for a file that cannot be read.
     """
     return list(_differences(one, other))
 
@@ -51,7 +53,7 @@ def _differences(one: Path, other: Path) -> Iterator[Difference]:
             yield Difference("last checkpoint", f"{mine.name} and {theirs.name}")
         for part in checkpoint.PARTS[:2]:
             yield from _tensors(mine / part, theirs / part)
-        yield from _values("state.json", _json(mine / "state.json"), _json(theirs / "state.json"))
+        yield from _values("state.json", *(_state(path / "state.json") for path in (mine, theirs)))
     yield from _tensors(one / "model" / "model.safetensors", other / "model" / "model.safetensors")
     yield from _rows(one / "metrics.jsonl", other / "metrics.jsonl")
     facts, others = Run(one).facts, Run(other).facts
@@ -117,11 +119,12 @@ def _bytes(one: Path, other: Path) -> Iterator[Difference]:
         yield Difference(one.name, f"line {line} is the first that differs" if line else "one is longer")
 
 
-def _json(path: Path) -> Any:
+def _state(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from error
+        raise RunError(f"{printable(str(path))} cannot be read: {error}") from error
+    return {key: value for key, value in values.items() if key not in CIRCUMSTANCES}
 
 
 def _short(value: Any) -> str:
