@@ -18,6 +18,7 @@ def verify_resume(
     kill_at: Annotated[int | None, typer.Option(min=1, help="Kill as this step ends; else at random.")] = None,
     runs: Annotated[int, typer.Option(min=1, help="Trainings that are killed.")] = 5,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps of each training; else 60 at most.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the random kills.")] = 0,
     import_: Imports = None,
     json: Json = False,
 ) -> None:
@@ -32,7 +33,7 @@ def verify_resume(
     compatible.check(built)
     from dlzoo.run.verify import verify_resume
 
-    verify_resume(built, runs=runs, steps=steps, kill_at=kill_at, imports=imports, json=json)
+    verify_resume(built, runs=runs, steps=steps, kill_at=kill_at, seed=seed, imports=imports, json=json)
 
 
 def reproduce(run: RunArgument, import_: Imports = None, json: Json = False) -> None:

@@ -18,8 +18,8 @@ from dlzoo.run.folder import Run
 
 CLOCK = "seconds"
 """The key of what a row of metrics.jsonl knows from the clock."""
-CIRCUMSTANCES = ("dlzoo", "data")
-"""Keys of state.json that say with what a run was trained, not what came of it."""
+VERSION = "dlzoo"
+"""The key of state.json that says with what a run was trained, not what came of it."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _state(path: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(f"{printable(str(path))} cannot be read: {error}") from error
-    return {key: value for key, value in values.items() if key not in CIRCUMSTANCES}
+    return {key: value for key, value in values.items() if key != VERSION}
 
 
 def _short(value: Any) -> str:

@@ -97,13 +97,15 @@ def verify_resume(
     runs: int = 5,
     steps: int | None = None,
     kill_at: int | None = None,
+    seed: int = 0,
     imports: Sequence[Path] = (),
     json: bool = False,
 ) -> list[Attempt]:
     """Train `config` once in peace, then `runs` times under SIGKILLs, and print what became of each.
 
     steps: updates of each training; None for those of the config, 60 at most. kill_at: kill once, as this update ends;
-    else at one to three random places. Everything is done in a temporary folder. Raises BelowBar where a run differs.
+    else at one to three random places, which `seed` decides. Everything is done in a temporary folder. Raises BelowBar
+    where a run differs.
     """
     registry.load(imports)
     plan = _plan(config, steps)
@@ -113,7 +115,7 @@ def verify_resume(
     with tempfile.TemporaryDirectory(prefix="dlzoo-verify-resume-") as folder:
         whole = _whole(Path(folder, "whole"), plan, imports)
         for number in range(1, runs + 1):
-            attempts.append(_attempt(whole, Path(folder, f"run-{number}"), Random(number), kill_at))
+            attempts.append(_attempt(whole, Path(folder, f"run-{number}"), Random(f"{seed}/{number}"), kill_at))
             if not json:
                 kills = ", ".join(map(str, attempts[-1].kills))
                 print(f"run {number:3}  killed at {kills or 'no step'}: {attempts[-1].verdict}", flush=True)
@@ -220,7 +222,7 @@ def _next(whole: Whole, root: Path, rng: Random, kill_at: int | None) -> Kill:
     if kill_at is not None:
         return Kill("step", kill_at - done)
     left = 1 - done / (whole.config.train.steps or 1)
-    return draw(rng, {point: round(times * left) for point, times in whole.seen.items()}, whole.seconds * left)
+    return draw(rng, {point: max(1, round(times * left)) for point, times in whole.seen.items()}, whole.seconds * left)
 
 
 def _run(root: Path) -> Path | None:
