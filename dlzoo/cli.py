@@ -26,6 +26,7 @@ from dlzoo.options import (
     bars,
     words_and_options,
 )
+from dlzoo.proofs import reproduce, selftest, verify_resume
 from dlzoo.terminal import guarded, outlast, watched
 
 START = f"""\
@@ -216,6 +217,11 @@ def check(
         report = run.check(built, data=data, step=step)
     _print_json({"config": str(config), **report}) if json else run.show(str(config), report)
     raise typer.Exit(DataError.code if run.failed(report) else 0)
+
+
+app.command("verify-resume")(verify_resume)
+app.command()(reproduce)
+app.command()(selftest)
 
 
 @app.command("list")

@@ -10,6 +10,7 @@ import re
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -139,7 +140,7 @@ def lock(folder: Path) -> Iterator[None]:
         file = open(folder / ".lock", "a+", encoding="utf-8")  # noqa: SIM115, held as long as the lock
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(file.fileno())
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EACCES):
                 raise OutputError(f"cannot lock {shown(folder)}: {error.strerror}") from None
@@ -154,6 +155,17 @@ def lock(folder: Path) -> Iterator[None]:
         finally:
             with suppress(OSError):
                 file.truncate(0)
+
+
+def _take(handle: int) -> None:
+    """Take the lock of an open file; the workers of a process that was killed have it a moment longer than that."""
+    for wait in (*[0.05] * 20, None):
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if wait is None:
+                raise
+            time.sleep(wait)
 
 
 def sha256(path: Path) -> str:

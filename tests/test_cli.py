@@ -56,7 +56,10 @@ def test_lists_come_without_torch(arguments):
     assert run.returncode == 0 and run.stdout and run.stderr.startswith("[] "), run.stderr
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "check", "list", "info"])
+COMMANDS = ["train", "evaluate", "predict", "check", "verify-resume", "reproduce", "selftest", "list", "info"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_a_help(command, dlzoo):
     code, out, _ = dlzoo(command, "--help")
     assert code == 0 and out.startswith("Usage: ") and command in out and "None" not in out
@@ -96,6 +99,11 @@ LONG = 300 * "a"
         (["train", "--config", "c.yaml", "--import", "none.py"], 2, "--import none.py: no such file"),
         (["train", "--config", "c.yaml", "--set", "model=lstm"], 2, "'lstm' does not fit image_classification"),
         (["check"], 2, "say what to check"),
+        (["verify-resume"], 2, "say what to train: --config FILE"),
+        (["verify-resume", "--config", "c.yaml", "--runs", "0"], 2, "--runs"),
+        (["verify-resume", "--config", "c.yaml", "--set", "model=lstm"], 2, "'lstm' does not fit image_classification"),
+        (["reproduce"], 2, "Missing argument 'RUN'"),
+        (["reproduce", "nope"], 4, "there is no run 'nope'"),
         (["evaluate", "nope"], 4, "there is no run 'nope'"),
         (["evaluate", "last"], 4, "there is no run in runs"),
         (["evaluate", "x", "--min", "accuracy"], 2, "--min accuracy: write it as --min METRIC=NUMBER"),

@@ -103,20 +103,25 @@ def test_a_model_folder_alone_is_enough_and_is_verified(run, tmp_path):
     weights.write_bytes(data)
     with pytest.raises(RunError, match="checksum mismatch"):
         portable.load(copy)
+    weights.write_bytes((run / "model" / "model.safetensors").read_bytes())
+    description = (copy / "model.json").read_text()
+    (copy / "model.json").write_text(description.replace('"dropout": ', '"dropout": 1'))
+    with pytest.raises(RunError, match="model.json is damaged: ValueError: checksum mismatch"):
+        portable.load(copy)
 
 
 def test_a_replacement_of_the_model_that_was_cut_short_leaves_a_whole_one(run, tmp_path, monkeypatch):
     copy = shutil.copytree(run, tmp_path / "run")
     found = portable.load(copy)
-    calls = {"write": files.write, "write_json": files.write_json}
-    for name in ("write", "write_json", None):  # cut before the weights, before model.json, before the last rename
+    calls = {"write": files.write, "write_text": files.write_text}
+    for name in ("write", "write_text", None):  # cut before the weights, before model.json, before the last rename
         with monkeypatch.context() as patch:
             if name:
                 patch.setattr(files, name, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
             else:
                 patch.setattr(portable.os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
                 patch.setattr(files, "write", lambda path, save: save(path))
-                patch.setattr(files, "write_json", lambda path, value: path.write_text(json.dumps(value)))
+                patch.setattr(files, "write_text", lambda path, text: path.write_text(text))
             with torch.no_grad():
                 next(found.network.parameters()).add_(1)
             with pytest.raises(KeyboardInterrupt):

@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from dlzoo.errors import DataError, WrongKind, printable
+from dlzoo.errors import DataError, WrongKind, first_few, printable
 
 BUNDLED = Path(__file__).parent / "bundled"
 """Small real sets inside the package; LICENSES.md beside them says where each is from."""

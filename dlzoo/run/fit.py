@@ -133,7 +133,7 @@ class Fit:
 
     def save(self) -> None:
         """Write a checkpoint."""
-        self.session.save(self.run.checkpoints, data=self.run.facts.get("data"))
+        self.session.save(self.run.checkpoints)
 
     def asked(self) -> bool:
         """Whether a signal asked any of the processes to stop."""

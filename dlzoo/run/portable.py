@@ -15,12 +15,13 @@ from dlzoo.config import Config, Train
 from dlzoo.engine import weights
 from dlzoo.engine.runtime import Runtime
 from dlzoo.errors import ConfigError, RunError, UserError, printable
+from dlzoo.run import seal
 from dlzoo.run.build import build_network, build_task
 from dlzoo.run.folder import find, import_hint, understood
 from dlzoo.schema.reader import from_dict, to_dict
 from dlzoo.task import Network, Task
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS, NEXT = "model.safetensors", "next.safetensors"
 
 
@@ -65,7 +66,7 @@ def save(folder: Path, network: nn.Module, task: Task, config: Config, **facts: 
         "task": task.state_dict(),
         **facts,
     }
-    files.write_json(folder / "model.json", meta)
+    seal.write(folder / "model.json", meta)
     os.replace(folder / NEXT, folder / WEIGHTS)
 
 
@@ -82,6 +83,7 @@ def read(run: str | Path, imports: list[Path] | None = None) -> Description:
         if meta["format"] != FORMAT:
             made = f"dlzoo {printable(str(meta['dlzoo']))} (format {meta['format']})"
             raise RunError(f"{printable(str(file))} was written by {made}; this is {__version__} (format {FORMAT})")
+        seal.check(file)
         if imports:
             registry.load(imports)
         return Description(folder, from_dict(meta["config"], str(file)), meta)

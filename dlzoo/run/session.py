@@ -106,7 +106,7 @@ class Session:
             with self.average.applied(self.network) if self.average else nullcontext():
                 portable.save(folder, self.network, self.task, self.config, **finite(facts))
 
-    def save(self, folder: Path, **facts: Any) -> None:
+    def save(self, folder: Path) -> None:
         """Write a checkpoint; the one before it and that of the best score stay."""
         if not self.runtime.processes.main:
             return
@@ -122,7 +122,6 @@ class Session:
             "evaluated": self.evaluated,
             "task": self.task.state_dict(),
             "config": to_dict(self.config),
-            **facts,
         }
         checkpoint.save(folder, State(self.step, dict(self.network.state_dict()), tensors, values))
         checkpoint.prune(folder, keep=[self.best.step])

@@ -96,7 +96,8 @@ def train(
 ) -> Outcome:
     """Train `config` in a new folder under `root`; the test split is scored once, at the end, with the best weights.
 
-    quiet: nothing on stdout. Raises ConfigError, DataError and the like before anything is written, where it can.
+    quiet: nothing on stdout, and no hint at what to do next. Raises ConfigError, DataError and the like before anything
+    is written, where it can.
     """
     registry.load(imports)
     with explained(config):
@@ -312,7 +313,8 @@ def _test(run: Run, built: Built, record: Record, quiet: bool) -> Outcome:
     if (skipped := built.dataset.skipped) and skipped.count:
         record.say(f"of the data, {printable(str(skipped))}")
     record.say(f"done: the best model is of step {found.get('step', 0):,}; curves in {run.path / 'figures'}")
-    record.say(f"next   dlzoo evaluate {run.path}\n       dlzoo predict {run.path} FILE...")
+    if not quiet:
+        record.say(f"next   dlzoo evaluate {run.path}\n       dlzoo predict {run.path} FILE...")
     return outcome
 
 

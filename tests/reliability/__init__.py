@@ -1,29 +1,13 @@
 """The tables of what dlzoo promises to survive, report, refuse and detect; docs/reliability.md explains them."""
 
-from reliability import (
-    attacks_code,
-    attacks_data,
-    attacks_names,
-    attacks_runs,
-    data_pictures,
-    data_sequences,
-    data_splits,
-    data_tables,
-)
-from reliability.attack import ATTACKS
-from reliability.config import CONFIG
-from reliability.data import DATA
-from reliability.faults import FAULTS
+from importlib import import_module
+from pkgutil import iter_modules
 
-TABLES = [FAULTS, DATA, CONFIG, ATTACKS]
-__all__ = [
-    "TABLES",
-    "attacks_code",
-    "attacks_data",
-    "attacks_names",
-    "attacks_runs",
-    "data_pictures",
-    "data_sequences",
-    "data_splits",
-    "data_tables",
-]
+for module in iter_modules(__path__):
+    if module.name != "warm":  # which is for the processes of commands alone
+        import_module(f"{__name__}.{module.name}")  # a table, or rows of one
+
+from reliability.table import TABLES  # noqa: E402
+
+TABLES.sort(key=lambda table: ("resume", "faults", "data", "config", "attacks", "damage", "ablation").index(table.name))
+__all__ = ["TABLES"]

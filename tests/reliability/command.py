@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 WARM = ["reliability.warm"]
+HERE = Path(__file__).resolve().parents
+os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE[1]), str(HERE[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
+"""Where the fork server, which takes no sys.path, finds what it is to import; without that every command is cold."""
 Arm = Callable[[], None]
 """Called in the new process before the command: patches what is to fail, sets a limit. At module level, or partial."""
 
@@ -112,6 +115,7 @@ def _main(arguments: list[str], cwd: str, folder: str, arm: Arm | None, env: dic
     sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the fork server ignores Ctrl-C
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    multiprocessing.set_start_method(None, force=True)  # what a command finds on this system, not the fork server's
     os.environ.update(env)
     os.chdir(cwd)
     sys.argv = ["dlzoo", *arguments]

@@ -24,6 +24,8 @@ class Row:
     check: Check
     quick: bool
     """Whether it is part of `scripts/reliability --quick`, and of the tests."""
+    cases: int = 1
+    """What it counts for: a check may try many of a kind, and holds only if all of them do."""
 
 
 class Table:
@@ -32,12 +34,17 @@ class Table:
     def __init__(self, name: str, kept: str, note: str = ""):
         self.name, self.kept, self.note = name, kept, note
         self.rows: list[Row] = []
+        TABLES.append(self)
 
-    def row(self, number: str, promise: str, *, quick: bool = True) -> Callable[[Check], Check]:
+    def row(self, number: str, promise: str, *, quick: bool = True, cases: int = 1) -> Callable[[Check], Check]:
         """Add the function below as a row."""
 
         def add(check: Check) -> Check:
-            self.rows.append(Row(number, promise, check, quick))
+            self.rows.append(Row(number, promise, check, quick, cases))
             return check
 
         return add
+
+
+TABLES: list[Table] = []
+"""All tables, as their modules are imported."""

@@ -5,7 +5,7 @@ import torch
 
 from dlzoo import cli
 from dlzoo.registry import DATASETS, MODELS, TASKS
-from dlzoo.run import check, evaluate, folds, predict, train
+from dlzoo.run import check, evaluate, folds, predict, reproduce, selftest, train, verify
 
 torch.set_num_threads(1)
 for registry in (TASKS, MODELS, DATASETS):
@@ -13,4 +13,4 @@ for registry in (TASKS, MODELS, DATASETS):
         registry[name]
 weight = torch.nn.Parameter(torch.ones(()))
 torch.optim.AdamW([weight]).zero_grad()  # imports most of torch that is left
-__all__ = ["check", "cli", "evaluate", "folds", "predict", "sklearn", "train"]
+__all__ = ["check", "cli", "evaluate", "folds", "predict", "reproduce", "selftest", "sklearn", "train", "verify"]

@@ -1,0 +1,126 @@
+"""Small trainings of every kind: each task with each model that fits it, over optimizers, schedules and precisions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import dlzoo.data
+from dlzoo.optim import OPTIMIZERS
+from dlzoo.registry import TASKS
+from dlzoo.registry.compatible import models_for
+from dlzoo.schedules import SCHEDULES
+
+BUNDLED = Path(dlzoo.data.__file__).parent / "bundled"
+NOISY = Path(__file__).parent / "noisy.py"
+
+DATA: dict[str, dict[str, Any]] = {
+    "image_classification": {"data": {"name": "digits", "hold_out": 60, "test": 60}},
+    "tabular_classification": {"data": {"name": "table", "path": "credit.csv", "target": "Status", "hold_out": 60}},
+    "tabular_regression": {"data": {"name": "diabetes", "hold_out": 60}},
+    "text_classification": {"data": {"name": "texts", "path": "spam.csv", "text": "text", "label": "label"}},
+    "language_modeling": {"data": {"name": "texts", "path": "novel.txt", "unit": "document"}},
+    "forecasting": {"data": {"name": "airline"}},
+}
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "image_classification": {"augment": "shift", "erase": 0.3},
+    "text_classification": {"context": 24, "word_dropout": 0.1},
+    "language_modeling": {"context": 16},
+    "forecasting": {"context": 12, "horizon": 6},
+}
+TINY: dict[str, dict[str, Any]] = {
+    "mlp": {"dim": 8, "norm": "batch", "dropout": 0.1},
+    "lenet": {"channels": [4, 6], "hidden": [12], "norm": "batch", "dropout": 0.1},
+    "resnet": {"depth": 10, "width": 4},
+    "convnext": {"depths": [1, 1], "dims": [4, 6], "patch": 1, "drop_path": 0.1},
+    "mobilenet": {"width": 0.1},
+    "vit": {"dim": 8, "depth": 1, "heads": 2, "patch": 4, "dropout": 0.1},
+    "cnn1d": {"embedding": 8, "dim": 12, "dropout": 0.1},
+    "tcn": {"dim": 8, "depth": 2, "dropout": 0.1},
+    **{name: {"dim": 8, "depth": 1, "heads": 2, "dropout": 0.1} for name in ("gpt", "bert", "transformer")},
+    **{name: {"dim": 8, "layers": 2, "dropout": 0.1} for name in ("rnn", "lstm", "gru")},
+}
+"""Arguments that make a model small, and draw where it can; one that is not listed is built with its defaults."""
+STEPS = 12
+TRAIN = {"steps": STEPS, "batch_size": 24, "save_every": 3, "threads": 1, "workers": 0}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One training."""
+
+    values: dict[str, Any]
+    """Its config."""
+
+    def __str__(self) -> str:
+        train = self.values["train"]
+        names = [self.values[key]["name"] for key in ("task", "model", "optimizer", "schedule")]
+        parts = [
+            *names,
+            *(f"{key} {train[key]}" for key in ("ema", "accumulate", "precision", "workers") if train[key]),
+        ]
+        return ", ".join(parts)
+
+    def put(self, place: Path) -> list[object]:
+        """Write config and data into `place`; the options that a command needs to train it."""
+        write_data(place)
+        (place / "c.yaml").write_text(yaml.safe_dump(self.values))
+        return ["--config", "c.yaml", "--import", NOISY]
+
+
+def kind(task: str, model: str, *, noisy: bool = False, **sections: dict[str, Any]) -> Kind:
+    """A training of `task` with `model`; `sections` change the config's defaults."""
+    values: dict[str, Any] = {
+        "task": {"name": f"noisy_{task}" if noisy else task} | ARGUMENTS.get(task, {}),
+        "model": {"name": model} | TINY.get(model, {}),
+        "optimizer": {"name": "adamw", "lr": 0.003},
+        "schedule": {"name": "cosine"},
+        "train": TRAIN | {"ema": None, "accumulate": 1, "precision": "float32", "workers": 2 if noisy else 0},
+        "evaluate": {"every": 5},
+    } | DATA[task]
+    return Kind(values | {key: values.get(key, {}) | section for key, section in sections.items()})
+
+
+def pairs() -> list[tuple[str, str]]:
+    """Each task of dlzoo with each model that fits it."""
+    return [(task, model) for task in DATA for model, unfit in models_for(TASKS.entry(task)).items() if unfit is None]
+
+
+def kinds() -> list[Kind]:
+    """Every pair cached and without workers; and as many that draw when they encode, with two workers."""
+    drawing = [pair for pair in pairs() if pair[0] not in ("language_modeling", "forecasting")]
+    chosen = [(*pair, False) for pair in pairs()]
+    chosen += [(*drawing[i % len(drawing)], True) for i in range(len(chosen))]
+    return [_varied(number, *pair) for number, pair in enumerate(chosen)]
+
+
+def _varied(number: int, task: str, model: str, noisy: bool) -> Kind:
+    """A training whose number decides over all that is not task and model."""
+    optimizers, schedules = sorted(OPTIMIZERS), sorted(SCHEDULES)
+    schedule: dict[str, Any] = {"name": schedules[number % len(schedules)]}
+    train = {
+        "accumulate": (1, 2, 3)[number % 3],
+        "ema": (None, 0.9)[number % 2],
+        "precision": ("float32", "bfloat16")[number // 2 % 2],
+    }
+    return kind(
+        task,
+        model,
+        noisy=noisy,
+        optimizer={"name": optimizers[number % len(optimizers)]},
+        schedule=schedule | ({"patience": 1} if schedule["name"] == "plateau" else {}),
+        train=train,
+    )
+
+
+def write_data(place: Path) -> None:
+    """The first part of the bundled sets."""
+    for name, source, lines in (("spam.csv", "spam.csv", 200), ("credit.csv", "credit_data.csv", 300)):
+        with (BUNDLED / source).open(encoding="utf-8") as file:
+            (place / name).write_text("".join(islice(file, lines)), encoding="utf-8")
+    with (BUNDLED / "pride_and_prejudice.txt").open(encoding="utf-8") as file:
+        (place / "novel.txt").write_text(file.read(12_000), encoding="utf-8")
