@@ -14,7 +14,8 @@ from dlzoo.engine import loop
 from dlzoo.engine.loader import Loader
 from dlzoo.engine.loop import Scores
 from dlzoo.engine.record import Record, finite
-from dlzoo.errors import ResourceError, UserError
+from dlzoo.engine.workers import LostWorker
+from dlzoo.errors import DataError, UserError
 from dlzoo.interrupt import Interrupt
 from dlzoo.run.folder import Run
 from dlzoo.run.session import Session, monitored
@@ -95,10 +96,10 @@ class Fit:
         return True
 
     def _saved_if_lost(self, rows: Iterator[loop.Row]) -> Iterator[loop.Row]:
-        """The rows; where memory or a worker fails in an update, the one before it is saved first."""
+        """The rows; where the data of an update cannot be had, so that nothing of it is done, the others are saved."""
         try:
             yield from rows
-        except (ResourceError, MemoryError, RuntimeError):
+        except (DataError, LostWorker):
             with suppress(UserError):
                 self.save()
             raise
