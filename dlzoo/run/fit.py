@@ -39,6 +39,8 @@ class Fit:
     interrupt: Interrupt
     started: float
     """When the run would have started if it had never stopped, on the monotonic clock."""
+    saved: bool = False
+    """Whether a checkpoint was written since."""
 
     @property
     def every(self) -> int:
@@ -116,14 +118,15 @@ class Fit:
         session.evaluated = True
         if better or session.best.value is None:
             metrics = finite(scores.metrics) if scores else {}
-            session.export(
-                self.run.path / "model",
-                step=session.step,
-                metrics=metrics,
-                imports=self.run.facts.get("imports", []),
-                data=self.run.facts.get("data", {}),
-            )
             if session.runtime.processes.main:
+                self.run.stay()
+                session.export(
+                    self.run.path / "model",
+                    step=session.step,
+                    metrics=metrics,
+                    imports=self.run.facts.get("imports", []),
+                    data=self.run.facts.get("data", {}),
+                )
                 self.run.note(best={"step": session.step, "epoch": round(epoch, 4), **self._score(metrics)})
         if scores:
             row = {
@@ -139,7 +142,12 @@ class Fit:
 
     def save(self) -> None:
         """Write a checkpoint."""
-        self.session.save(self.run.checkpoints, data=self.run.facts.get("data"))
+        if self.session.runtime.processes.main:
+            self.run.stay()
+            if self.saved and not self.run.checkpoints.is_dir():
+                self.record.say(f"warning: {self.run.checkpoints} was removed; it is made again")
+            self.session.save(self.run.checkpoints, data=self.run.facts.get("data"))
+            self.saved = True
 
     def asked(self) -> bool:
         """Whether a signal asked any of the processes to stop."""

@@ -25,10 +25,11 @@ from dlzoo.run import evaluate, portable, report
 from dlzoo.run.agreement import changes, same_config, same_data
 from dlzoo.run.build import build_dataset, build_network, build_splits, build_task
 from dlzoo.run.fit import Fit
-from dlzoo.run.folder import ROOT, Run, find
+from dlzoo.run.folder import ROOT, Run, find_checkpoint
 from dlzoo.run.memory import explained, in_words
 from dlzoo.run.resolve import commit, environment, resolve
 from dlzoo.run.session import Session
+from dlzoo.run.start import start_of
 from dlzoo.schema.reader import dump, to_dict
 from dlzoo.task import Network, Task
 
@@ -107,11 +108,15 @@ def resume(
 ) -> Outcome:
     """Go on with a run from its newest whole checkpoint, as if it had never stopped; a finished run stays as it is.
 
-    config: what the user gave besides, which may not differ. Raises RunError where there is nothing to go on with.
+    run: or RUN/checkpoints/step-N, to go on from that one; later ones are then set aside. config: what the user gave
+    besides, which may not differ. Raises RunError where there is nothing to go on with.
     """
     registry.load(imports)
-    found = Run(find(run, root))
+    path, named = find_checkpoint(run, root)
+    found = Run(path)
     own = found.config
+    if named is not None:
+        checkpoint.verify(named)
     if config is not None:
         same_config("the run", to_dict(own), "the config given", to_dict(config))
     if found.finished:
@@ -122,20 +127,13 @@ def resume(
         main = runtime.processes.main
         with ExitStack() as stack:
             stack.enter_context(files.lock(found.path) if main else nullcontext())
-            if main:
-                for folder in [found.path, *filter(Path.is_dir, sorted(found.path.rglob("*")))]:
-                    files.clean(folder)
-            state, problems = checkpoint.newest(found.checkpoints)
+            state, said = start_of(found, named, runtime.processes)
             record = stack.enter_context(closing(Record(found.path, main=main)))
-            for problem in problems:
-                record.say(f"warning: {problem}; using the checkpoint before it")
-            if state is None:
-                record.say(f"{found.path.name} was stopped before its first checkpoint; it starts at step 0")
-            else:
-                record.say(f"resuming from step {state.step:,} ({found.checkpoints / f'step-{state.step}'})")
+            for line in said:
+                record.say(line)
+            if state is not None:
                 same_config(f"step-{state.step}", state.values["config"], "config.yaml", to_dict(own))
-            built = build(own, runtime, state)
-            same_data(found, built.dataset)
+            built = build(own, runtime, state, found)
             for change in changes(found, built.runtime):
                 record.say(f"warning: the resume will not be bit-identical, because {change}")
             if main:
@@ -145,9 +143,14 @@ def resume(
             return _carry_out(found, built, state, record, quiet)
 
 
-def build(config: Config, runtime: Runtime, state: State | None = None) -> Built:
-    """Data, task and network of `config`; what the task has learned comes from `state`, where there is one."""
+def build(config: Config, runtime: Runtime, state: State | None = None, run: Run | None = None) -> Built:
+    """Data, task and network of `config`; what the task has learned comes from `state`, where there is one.
+
+    run: what goes on. Raises RunError where its data has changed, before anything else about that data.
+    """
     task, dataset = build_task(config), build_dataset(config)
+    if run is not None:
+        same_data(run, dataset)
     splits = build_splits(dataset, task, config.split)
     if "validation" not in splits:
         _unwatched(config, task)
@@ -196,7 +199,8 @@ def _carry_out(run: Run, built: Built, state: State | None, record: Record, quie
         if main:
             failure = in_words(error, built.config)
             with suppress(Exception):
-                stopped = isinstance(error, KeyboardInterrupt)
+                if stopped := isinstance(error, KeyboardInterrupt):
+                    record.say(f"stopped by Ctrl-C, nothing saved; dlzoo train --resume {run.path} goes on from before")
                 code = 130 if stopped else getattr(failure, "code", 1)
                 note(status="stopped" if stopped else "failed", code=code, error=str(failure))
                 trace = "" if isinstance(failure, UserError) else traceback.format_exc()
