@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SAID = b"\nstopping after this step; press Ctrl-C again to stop without saving\n"
 
 
 class Interrupt:
@@ -44,4 +47,5 @@ class Interrupt:
             return
         self.asked, self._number = signal.Signals(number).name, number
         if number == signal.SIGINT and sys.stderr is not None and sys.stderr.isatty():
-            print("\nstopping after this step; press Ctrl-C again to stop without saving", file=sys.stderr)
+            with suppress(OSError, ValueError):  # past the stream, which the signal may have found in mid-write
+                os.write(sys.stderr.fileno(), SAID)
