@@ -5,12 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SAID = b"\nstopping after this step; press Ctrl-C again to stop without saving\n"
+
+
+T = TypeVar("T")
+
+
+class Stopped(Exception):  # noqa: N818
+    """A signal asked in the middle of something that can be left as it is, and is done anew on the resume."""
 
 
 class Interrupt:
@@ -31,6 +39,13 @@ class Interrupt:
     def code(self) -> int:
         """The exit code that says so: 130 after SIGINT, 143 after SIGTERM, 129 after SIGHUP; 0 where none asked."""
         return 128 + self._number if self.asked else 0
+
+    def between(self, items: Iterable[T]) -> Iterator[T]:
+        """`items`; raises Stopped between two of them once a signal has asked."""
+        for item in items:
+            if self.asked:
+                raise Stopped
+            yield item
 
     def __enter__(self) -> Interrupt:
         self._before = {number: signal.signal(number, self._ask) for number in SIGNALS}

@@ -16,14 +16,10 @@ from dlzoo.engine.loop import Scores
 from dlzoo.engine.record import Record, finite
 from dlzoo.engine.workers import LostWorker
 from dlzoo.errors import DataError, UserError
-from dlzoo.interrupt import Interrupt
+from dlzoo.interrupt import Interrupt, Stopped
 from dlzoo.run.folder import Run
 from dlzoo.run.session import Session, monitored
 from dlzoo.task import Batch
-
-
-class Stopped(Exception):  # noqa: N818
-    """A signal came in the middle of an evaluation, which is then done on the resume."""
 
 
 @dataclass
@@ -110,7 +106,9 @@ class Fit:
         """Evaluate, and keep the model if it is the best so far (or if nothing can tell); False if stopped."""
         session = self.session
         try:
-            scores = session.evaluate(self._until_asked(self.held)) if self.held is not None else None
+            alone = session.runtime.processes.world == 1  # several stop together, between two updates
+            held = self.interrupt.between(self.held) if alone and self.held is not None else self.held
+            scores = session.evaluate(held) if held is not None else None
         except Stopped:
             return False
         loss, epoch = session.mean_loss(), session.step / len(self.loader)
@@ -169,13 +167,6 @@ class Fit:
         """The monitored one of an evaluation's metrics; nothing where there was no evaluation."""
         monitor = self.session.config.evaluate.monitor or ""
         return {"metric": monitor, "value": metrics[monitor.lstrip("-")]} if metrics else {}
-
-    def _until_asked(self, found: Iterable[Batch]) -> Iterator[Batch]:
-        alone = self.session.runtime.processes.world == 1
-        for batch in found:
-            if alone and self.interrupt.asked:
-                raise Stopped
-            yield batch
 
     def _line(self, loss: float | None, scores: Scores | None, better: bool) -> str:
         session = self.session

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,7 +20,7 @@ from dlzoo.engine.loader import Loader, Scored
 from dlzoo.engine.record import Record
 from dlzoo.engine.runtime import Runtime
 from dlzoo.errors import ConfigError, UserError, printable
-from dlzoo.interrupt import Interrupt
+from dlzoo.interrupt import Interrupt, Stopped
 from dlzoo.run import evaluate, portable, report
 from dlzoo.run.agreement import changes, same_config, same_data
 from dlzoo.run.build import build_dataset, build_network, build_splits, build_task
@@ -129,8 +129,7 @@ def resume(
             stack.enter_context(files.lock(found.path) if main else nullcontext())
             state, said = start_of(found, named, runtime.processes)
             record = stack.enter_context(closing(Record(found.path, main=main)))
-            for line in said:
-                record.say(line)
+            record.say("\n".join(said))
             if state is not None:
                 same_config(f"step-{state.step}", state.values["config"], "config.yaml", to_dict(own))
             built = build(own, runtime, state, found)
@@ -184,16 +183,19 @@ def _carry_out(run: Run, built: Built, state: State | None, record: Record, quie
         note(status="running", code=None, error=None)
         (run.path / "error.txt").unlink(missing_ok=True)
         with Interrupt() as interrupt:
-            fit = _prepare(run, built, state, record, interrupt, started)
-            if not fit.go():
-                step, signal = fit.session.step, interrupt.asked or "a signal"
-                record.say(f"stopped by {signal} at step {step:,}; dlzoo train --resume {run.path} continues")
+            step, finished = state.step if state else 0, False
+            with suppress(Stopped):
+                fit = _prepare(run, built, state, record, interrupt, started)
+                finished, step = fit.go(), fit.session.step
+            if not finished:
+                by = interrupt.asked or "a signal"
+                record.say(f"stopped by {by} at step {step:,}; dlzoo train --resume {run.path} continues")
                 note(status="stopped", code=interrupt.code, step=step)
                 return Outcome(run.path, code=interrupt.code or 143)
         built.runtime.processes.leave()
         outcome = _test(run, built, record, quiet) if main else Outcome(run.path)
         scores = {name: getattr(outcome, name) for name in SCORED}
-        note(status="finished", code=0, step=fit.session.step, **scores)
+        note(status="finished", code=0, step=step, **scores)
         return outcome
     except BaseException as error:
         if main:
@@ -211,6 +213,11 @@ def _carry_out(run: Run, built: Built, state: State | None, record: Record, quie
 def _prepare(run: Run, built: Built, state: State | None, record: Record, interrupt: Interrupt, started: float) -> Fit:
     """The loop, its data encoded, its state restored, ready to go."""
     config, task, processes = built.config, built.task, built.runtime.processes
+
+    def reading(split: str) -> Callable[[Iterable[int]], Iterable[int]]:
+        follow = record.reading(split)
+        return follow if processes.world > 1 else lambda chunks: interrupt.between(follow(chunks))
+
     loader = Loader(
         task,
         built.pieces["train"],
@@ -219,12 +226,12 @@ def _prepare(run: Run, built: Built, state: State | None, record: Record, interr
         accumulate=config.train.accumulate,
         workers=config.train.workers or 0,
         processes=processes,
-        progress=record.reading("train"),
+        progress=reading("train"),
     )
     held = None
     if "validation" in built.splits:
         size = config.evaluate.batch_size or config.train.batch_size
-        held = Scored(task, built.pieces["validation"], size, processes, record.reading("validation"))
+        held = Scored(task, built.pieces["validation"], size, processes, reading("validation"))
     steps = config.train.steps or (config.train.epochs or 1) * len(loader)
     if (warmup := schedule.warmup(config.schedule, steps)) >= max(2, steps):
         raise ConfigError([f"schedule.warmup: a warmup of {warmup} updates does not end within {steps}"])
