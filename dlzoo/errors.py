@@ -62,6 +62,12 @@ class BelowBar(UserError):  # noqa: N818
     code = 8
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory is what was short; torch says so in a RuntimeError."""
+    text = str(error)
+    return isinstance(error, MemoryError) or "can't allocate memory" in text or "out of memory" in text.lower()
+
+
 def did_you_mean(name: object, options: Iterable[str]) -> str:
     """` Did you mean 'x'?` where an option is close to `name`, else an empty string."""
     plain = {str(option).lower().replace("-", "_"): option for option in options}

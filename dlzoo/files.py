@@ -29,17 +29,12 @@ def write(path: Path, save: Callable[[Path], None]) -> None:
 
     Raises ResourceError where the disk is full, OutputError where the place cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}{PART}")
-    with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            save(part)
-            _sync(part)
-            os.replace(part, path)
-            _sync(path.parent)
-        finally:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
+    with explained(path), _beside(path) as folder:
+        part = folder / path.name
+        save(part)
+        _settle(part)
+        os.replace(part, path)
+        _sync(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -57,25 +52,34 @@ def _write_bytes(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def commit_folder(path: Path) -> Iterator[Path]:
+def commit_folder(path: Path, verify: Callable[[Path], object] | None = None) -> Iterator[Path]:
     """A folder to fill, which becomes `path` as a whole when the block ends well, and vanishes when it does not.
 
-    An older folder at `path` is replaced. Every file is on the disk before the name is.
+    An older folder at `path` is replaced. Every file is on the disk before the name is, and has passed `verify`, which
+    gets the folder and raises where something in it is not as it should be.
     """
-    with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{path.name}.{os.getpid()}.", suffix=PART, dir=path.parent))
-        try:
-            os.chmod(part, 0o777 & ~_umask())
-            yield part
-            for folder, _, names in os.walk(part):
-                for name in names:
-                    _sync(Path(folder, name))
-                _sync(Path(folder))
-            _put(part, path)
-            _sync(path.parent)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+    with explained(path), _beside(path) as part:
+        yield part
+        for folder, _, names in os.walk(part):
+            for name in names:
+                _settle(Path(folder, name))
+            _sync(Path(folder))
+        if verify is not None:
+            verify(part)
+        os.chmod(part, 0o777 & ~_umask())
+        _put(part, path)
+        _sync(path.parent)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A folder of one's own beside `path`, for what is not finished and for a library's own temporary files."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{path.name}.{os.getpid()}.", suffix=PART, dir=path.parent))
+    try:
+        yield part
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _put(part: Path, path: Path) -> None:
@@ -148,7 +152,7 @@ def lock(folder: Path) -> Iterator[None]:
             holder = printable(file.read(200).strip()) or "another process"
             raise OutputError(f"{shown(folder)} is already in use by {holder}; wait for it or stop it") from None
         file.truncate(0)
-        file.write(f"pid {os.getpid()} on {socket.gethostname()}")
+        file.write(f"pid {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
         file.flush()
         try:
             yield
@@ -181,16 +185,24 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (OSError, ValueError) as error:
-        number = getattr(error, "errno", None)
-        if isinstance(error, ValueError) and "null byte" not in str(error):
+    except Exception as error:
+        number = _number(error)
+        if number is None and not isinstance(error, OSError) and "null byte" not in str(error):
             raise
         if number in FULL:
             raise ResourceError(
-                f"cannot write {shown(path)}: the disk is full{_free(path)}; free some space"
+                f"cannot write {shown(path)}: the disk is full{_left(path)}; free some space"
             ) from error
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = os.strerror(number) if number else str(error)
         raise OutputError(f"cannot write {shown(path)}: {reason}; choose another place or mend its rights") from error
+
+
+def _number(error: Exception) -> int | None:
+    """The system's number of what went wrong, also where a library written in Rust has put it into words."""
+    if isinstance(error, OSError):
+        return error.errno
+    said = re.search(r"\(os error (\d+)\)", str(error))
+    return int(said[1]) if said else None
 
 
 def shown(path: Path) -> str:
@@ -199,10 +211,21 @@ def shown(path: Path) -> str:
     return text if len(text) <= 120 else f"{text[:60]}...{text[-57:]}"
 
 
-def _free(path: Path) -> str:
+def free(folder: Path) -> int:
+    """Bytes that are free where `folder` is."""
+    return shutil.disk_usage(folder).free
+
+
+def _left(path: Path) -> str:
     with suppress(OSError):
-        return f" ({shutil.disk_usage(path.parent).free / 1e6:,.0f} MB free)"
+        return f" ({free(path.parent) / 1e6:,.0f} MB free)"
     return ""
+
+
+def _settle(file: Path) -> None:
+    """Give a new file the rights that the user's umask leaves it, and wait until it is on the disk."""
+    os.chmod(file, 0o666 & ~_umask())
+    _sync(file)
 
 
 def _sync(path: Path) -> None:

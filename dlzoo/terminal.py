@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dlzoo.errors import ConfigError, UserError, printable
+from dlzoo.errors import ConfigError, UserError, out_of_memory, printable
 
 MOST = 20
 """Mistakes of one config that are printed."""
@@ -83,9 +83,9 @@ def guarded() -> Iterator[None]:
         _fail(error, "stopped by Ctrl-C", 130)
     except Gone:
         sys.exit(141)  # as a program that SIGPIPE ends
-    except MemoryError as error:
-        _fail(error, "error: out of memory; try a smaller batch_size, or accumulate", 6)
     except Exception as error:
+        if out_of_memory(error):
+            _fail(error, "error: out of memory; try a smaller --batch-size, or in a config train.batch_size", 6)
         where = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(where.filename).name}:{where.lineno}"
         _fail(

@@ -190,6 +190,7 @@ def test_what_is_not_finite_stops_before_the_update_and_is_blamed():
     message = str(caught.value)
     assert f"step {step + 1} " in message and "loss is" in message and "learning rate 0.01" in message
     assert f"with inputs that are not finite: {points.source(17)}\n" in message
+    assert "first layer whose output is not finite: layers.0 (Linear)\n" in message
     assert caught.value.code == 5 and len(message.splitlines()) <= 6
     assert all(torch.equal(a, b) for a, b in zip(before[step], network.parameters(), strict=True))
 

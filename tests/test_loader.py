@@ -7,7 +7,7 @@ from random import Random
 import pytest
 import torch
 
-from dlzoo.engine import encoded, loader
+from dlzoo.engine import encoded, workers
 from dlzoo.engine.loader import Loader, Scored, batches
 from dlzoo.engine.order import Order, micro_batches
 from dlzoo.errors import DataError, ResourceError
@@ -174,7 +174,7 @@ def test_a_lost_worker_ends_the_run_soon(fate, monkeypatch):
             return super().encode(sample, rng)
 
     parent = os.getpid()
-    monkeypatch.setattr(loader, "PATIENCE", 1.5)
+    monkeypatch.setattr(workers, "PATIENCE", 1.5)
     with pytest.raises(ResourceError, match="killed" if fate == "killed" else "stuck"):
         for _ in Loader(Fatal(draws=True), Numbers(37), batch_size=8, workers=1).windows(0, 5):
             pass

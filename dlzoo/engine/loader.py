@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
-import signal
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 
@@ -15,14 +10,11 @@ from dlzoo.data.dataset import Pieces
 from dlzoo.engine import encoded
 from dlzoo.engine.order import Order, micro_batches
 from dlzoo.engine.processes import Processes
-from dlzoo.errors import DataError, ResourceError, UserError
+from dlzoo.engine.workers import in_workers
+from dlzoo.errors import DataError
 from dlzoo.task import Batch, Columns, Task
 
-PATIENCE = 120.0
-"""Seconds without a batch after which a worker counts as stuck."""
 Progress = Callable[[Iterable[int]], Iterable[int]]
-Job = tuple[list[int], int]
-"""The indices of some pieces, and the epoch that they are wanted for."""
 
 
 class Loader:
@@ -68,7 +60,7 @@ class Loader:
         ahead = None
         if self.workers and isinstance(self.source, encoded.Fresh):
             jobs = ((indices, self.epoch(step)) for step in range(start, stop) for indices in self._parts(step))
-            ahead = _in_workers(self.source, jobs, self.workers)
+            ahead = in_workers(self.source, jobs, self.workers)
         for step in range(start, stop):
             batches = []
             for indices in self._parts(step):
@@ -116,66 +108,3 @@ class Scored:
         for start in range(0, len(self.mine), self.size):
             indices = list(self.mine[start : start + self.size])
             yield _batch(self.task, self.source.gather(indices, 0), indices)
-
-
-class _Remote(torch.utils.data.Dataset[Any]):
-    """What a worker does: gathers the columns of a job; a user's mistake comes back as a value, not as a traceback."""
-
-    def __init__(self, source: encoded.Source):
-        self.source = source
-
-    def __getitem__(self, job: Job) -> dict[str, Any] | UserError:
-        try:
-            return encoded.pack(self.source.gather(*job))
-        except UserError as error:
-            return error
-
-
-def _in_workers(source: encoded.Source, jobs: Iterator[Job], workers: int) -> Iterator[Columns]:
-    """The columns of each job, in order, from worker processes that are ahead of the training, across epochs too."""
-    loader = torch.utils.data.DataLoader(
-        _Remote(source),
-        batch_size=None,
-        sampler=jobs,  # type: ignore[arg-type]
-        num_workers=workers,
-        timeout=PATIENCE,
-        worker_init_fn=_die_with_parent,
-        generator=torch.Generator().manual_seed(0),  # else every iterator draws from the global one
-    )
-    iterator = iter(loader)
-    while True:
-        try:
-            found = next(iterator)
-        except StopIteration:
-            return
-        except RuntimeError as error:
-            raise _lost(error, getattr(iterator, "_workers", [])) from error
-        if isinstance(found, UserError):
-            raise found
-        yield encoded.unpack(found)
-
-
-def _lost(error: RuntimeError, workers: Sequence[Any]) -> Exception:
-    """What became of the workers, in a user's words; `error` itself where it is about something else."""
-    for number, worker in enumerate(workers):
-        if worker.exitcode:
-            how = (
-                f"was killed (signal {-worker.exitcode}), usually for want of memory"
-                if worker.exitcode < 0
-                else "ended"
-            )
-            return ResourceError(f"data worker {number} {how}; train.workers is {len(workers)}: try fewer, or 0")
-    if "timed out" in str(error):
-        return ResourceError(
-            f"no batch for {PATIENCE:.0f} s: a data worker is stuck; try train.workers: 0 to see where"
-        )
-    return error
-
-
-def _die_with_parent(worker: int) -> None:
-    """On Linux the kernel ends a worker whose parent is gone, even one stuck in a read; Ctrl-C is for the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        if os.getppid() == 1:
-            os._exit(1)

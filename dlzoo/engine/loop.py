@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -13,10 +12,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from dlzoo.engine.average import Average
+from dlzoo.engine.blame import diverged
 from dlzoo.engine.loader import Loader
 from dlzoo.engine.optimizer import set_lr
 from dlzoo.engine.runtime import NotFinite, Runtime
-from dlzoo.errors import Diverged, printable
 from dlzoo.metrics.metric import Answer, Metric
 from dlzoo.task import Batch, Task
 
@@ -86,7 +85,7 @@ def train(
             return act()
         except NotFinite as error:
             step, batches = recent[max(0, len(recent) - 1 - error.ago)]
-            raise _diverged(error, step, lr(step), loader, batches) from error
+            raise diverged(error, step, lr(step), loader, batches, model, task, runtime) from error
 
     for step, batches in enumerate(loader.windows(start, steps), start):
         runtime.begin(step)
@@ -100,41 +99,6 @@ def train(
         )
         if len(recent) == RECENT:
             guarded(runtime.check)
-
-
-def _diverged(error: NotFinite, step: int, lr: float, loader: Loader, batches: list[Batch]) -> Diverged:
-    """`error` in words: what, when, which samples, at which learning rate, and what to do."""
-    what = f"loss is {error.loss:.4g}"
-    if math.isfinite(error.loss):
-        what += f", but the norm of its gradient is {error.norm}"
-    largest = max((_largest(batch.inputs) for batch in batches), default=0.0)
-    bad = [index for batch in batches for index in _not_finite(batch)]
-    indices = bad or [index for batch in batches for index in batch.indices]
-    sources = ", ".join(printable(loader.pieces.source(index)) for index in indices[:5])
-    more = f" and {len(indices) - 5} more" if len(indices) > 5 else ""
-    when = f"step {step + 1} (epoch {loader.epoch(step) + 1})"
-    return Diverged(
-        f"{what} at {when}; stopped before the update, the weights are as they were.\n"
-        f"  samples {'with inputs that are not finite' if bad else 'of the batch'}: {sources}{more}\n"
-        f"  learning rate {lr:.4g}, largest input {largest:.4g}\n"
-        "  try a lower optimizer.lr, some schedule.warmup or train.clip; or look at those samples"
-    )
-
-
-def _not_finite(batch: Batch) -> list[int]:
-    """The pieces of a batch with an input that is not finite."""
-    wrong = torch.zeros(len(batch.indices), dtype=torch.bool)
-    for value in batch.inputs.values():
-        if isinstance(value, Tensor) and value.is_floating_point() and len(value) == len(wrong):
-            wrong |= ~value.isfinite().reshape(len(wrong), -1).all(1).cpu()
-    return [index for index, is_wrong in zip(batch.indices, wrong.tolist(), strict=True) if is_wrong]
-
-
-def _largest(inputs: dict[str, Any]) -> float:
-    return max(
-        (float(value.abs().max()) for value in inputs.values() if isinstance(value, Tensor) and value.numel()),
-        default=0.0,
-    )
 
 
 @dataclass

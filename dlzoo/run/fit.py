@@ -14,15 +14,12 @@ from dlzoo.engine import loop
 from dlzoo.engine.loader import Loader
 from dlzoo.engine.loop import Scores
 from dlzoo.engine.record import Record, finite
-from dlzoo.errors import ResourceError, UserError
-from dlzoo.interrupt import Interrupt
+from dlzoo.engine.workers import LostWorker
+from dlzoo.errors import DataError, UserError
+from dlzoo.interrupt import Interrupt, Stopped
 from dlzoo.run.folder import Run
 from dlzoo.run.session import Session
 from dlzoo.task import Batch
-
-
-class Stopped(Exception):  # noqa: N818
-    """A signal came in the middle of an evaluation, which is then done on the resume."""
 
 
 @dataclass
@@ -38,6 +35,8 @@ class Fit:
     interrupt: Interrupt
     started: float
     """When the run would have started if it had never stopped, on the monotonic clock."""
+    saved: bool = False
+    """Whether a checkpoint was written since."""
 
     @property
     def every(self) -> int:
@@ -90,10 +89,10 @@ class Fit:
         return True
 
     def _saved_if_lost(self, rows: Iterator[loop.Row]) -> Iterator[loop.Row]:
-        """The rows; where memory or a worker fails in an update, the one before it is saved first."""
+        """The rows; where the data of an update cannot be had, so that nothing of it is done, the others are saved."""
         try:
             yield from rows
-        except (ResourceError, MemoryError, RuntimeError):
+        except (DataError, LostWorker):
             with suppress(UserError):
                 self.save()
             raise
@@ -102,7 +101,9 @@ class Fit:
         """Evaluate, and keep the model if it is the best so far (or if nothing can tell); False if stopped."""
         session = self.session
         try:
-            scores = session.evaluate(self._until_asked(self.held)) if self.held is not None else None
+            alone = session.runtime.processes.world == 1  # several stop together, between two updates
+            held = self.interrupt.between(self.held) if alone and self.held is not None else self.held
+            scores = session.evaluate(held) if held is not None else None
         except Stopped:
             return False
         loss, epoch = session.mean_loss(), session.step / len(self.loader)
@@ -110,14 +111,15 @@ class Fit:
         session.evaluated = True
         if better or session.best.value is None:
             metrics = finite(scores.metrics) if scores else {}
-            session.export(
-                self.run.path / "model",
-                step=session.step,
-                metrics=metrics,
-                imports=self.run.facts.get("imports", []),
-                data=self.run.facts.get("data", {}),
-            )
             if session.runtime.processes.main:
+                self.run.stay()
+                session.export(
+                    self.run.path / "model",
+                    step=session.step,
+                    metrics=metrics,
+                    imports=self.run.facts.get("imports", []),
+                    data=self.run.facts.get("data", {}),
+                )
                 self.run.note(best={"step": session.step, "epoch": round(epoch, 4), **self._score(metrics)})
         if scores:
             row = {
@@ -133,7 +135,12 @@ class Fit:
 
     def save(self) -> None:
         """Write a checkpoint."""
-        self.session.save(self.run.checkpoints)
+        if self.session.runtime.processes.main:
+            self.run.stay()
+            if self.saved and not self.run.checkpoints.is_dir():
+                self.record.say(f"warning: {self.run.checkpoints} was removed; it is made again")
+            self.session.save(self.run.checkpoints)
+            self.saved = True
 
     def asked(self) -> bool:
         """Whether a signal asked any of the processes to stop."""
@@ -155,13 +162,6 @@ class Fit:
         """The monitored one of an evaluation's metrics; nothing where there was no evaluation."""
         monitor = self.session.config.evaluate.monitor or ""
         return {"metric": monitor, "value": metrics[monitor.lstrip("-")]} if metrics else {}
-
-    def _until_asked(self, found: Iterable[Batch]) -> Iterator[Batch]:
-        alone = self.session.runtime.processes.world == 1
-        for batch in found:
-            if alone and self.interrupt.asked:
-                raise Stopped
-            yield batch
 
     def _line(self, loss: float | None, scores: Scores | None, better: bool) -> str:
         session = self.session

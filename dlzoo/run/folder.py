@@ -11,10 +11,11 @@ from typing import Any
 
 from dlzoo import __version__, files, jsontext
 from dlzoo.config import Config
-from dlzoo.errors import ConfigError, RunError, UserError, did_you_mean, printable
+from dlzoo.errors import ConfigError, OutputError, RunError, UserError, did_you_mean, printable
 from dlzoo.schema.reader import load
 
 ROOT = Path("runs")
+CHECKPOINTS = "checkpoints"
 
 
 def find(run: str | Path, root: Path = ROOT) -> Path:
@@ -46,6 +47,18 @@ def find(run: str | Path, root: Path = ROOT) -> Path:
     raise RunError(
         f"there is no run '{text}', nor a run of that name in {printable(str(root))}.{did_you_mean(name, names)}"
     )
+
+
+def find_checkpoint(run: str | Path, root: Path = ROOT) -> tuple[Path, Path | None]:
+    """The folder that `run` means, and the checkpoint, where it is RUN/checkpoints/step-N. Raises RunError."""
+    path = Path(run)
+    if path.parent.name != CHECKPOINTS or _is_run(path):
+        return find(run, root), None
+    home = find(path.parent.parent, root)
+    if not (home / CHECKPOINTS / path.name).is_dir():
+        there = ", ".join(sorted(found.name for found in (home / CHECKPOINTS).glob("step-*"))) or "none"
+        raise RunError(f"{printable(str(home))} has no checkpoint {printable(path.name)}; there are: {there}")
+    return home, home / CHECKPOINTS / path.name
 
 
 def _is_run(path: Path) -> bool:
@@ -105,7 +118,7 @@ class Run:
     @property
     def checkpoints(self) -> Path:
         """Where its checkpoints are."""
-        return self.path / "checkpoints"
+        return self.path / CHECKPOINTS
 
     @property
     def finished(self) -> bool:
@@ -125,8 +138,18 @@ class Run:
 
     def note(self, **facts: Any) -> None:
         """Change some facts of run.json, on disk at once."""
+        if self.facts:
+            self.stay()
         self.facts |= facts
         files.write_json(self.path / "run.json", self.facts)
+
+    def stay(self) -> None:
+        """Raise OutputError where the folder has gone: what is written would make half a run in its place."""
+        if not (self.path / "run.json").is_file():
+            raise OutputError(
+                f"{printable(str(self.path))} is gone: it was moved or removed while it trained\n"
+                "  nothing more is saved; where it was moved, dlzoo train --resume goes on from its last checkpoint"
+            )
 
 
 def import_hint(facts: dict[str, Any]) -> str:

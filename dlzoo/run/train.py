@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,16 +23,17 @@ from dlzoo.engine.order import Order
 from dlzoo.engine.record import Record
 from dlzoo.engine.runtime import Runtime
 from dlzoo.errors import ConfigError, UserError, printable
-from dlzoo.interrupt import Interrupt
+from dlzoo.interrupt import Interrupt, Stopped
 from dlzoo.run import evaluate, portable, report
 from dlzoo.run.agreement import changes, same_config, same_data
 from dlzoo.run.build import build_dataset, build_network, build_splits, build_task
 from dlzoo.run.fit import Fit
-from dlzoo.run.folder import ROOT, Run, closed, find, understood
+from dlzoo.run.folder import ROOT, Run, closed, find_checkpoint, understood
 from dlzoo.run.memory import explained, in_words
 from dlzoo.run.resolve import commit, environment, resolve
 from dlzoo.run.session import Session, monitored
-from dlzoo.schema.reader import dump, to_dict
+from dlzoo.run.start import start_of
+from dlzoo.schema.reader import dump, from_dict, to_dict
 from dlzoo.task import Network, Task
 
 SCORED = ("metrics", "intervals", "baseline")
@@ -128,11 +129,15 @@ def resume(
 ) -> Outcome:
     """Go on with a run from its newest whole checkpoint, as if it had never stopped; a finished run stays as it is.
 
-    config: what the user gave besides, which may not differ. Raises RunError where there is nothing to go on with.
+    run: or RUN/checkpoints/step-N, to go on from that one; later ones are then set aside. config: what the user gave
+    besides, which may not differ. Raises RunError where there is nothing to go on with.
     """
     registry.load(imports)
-    found = Run(closed(find(run, root)))
+    path, named = find_checkpoint(run, root)
+    found = Run(closed(path))
     own = found.config
+    if named is not None:
+        checkpoint.verify(named)
     if config is not None:
         same_config("the run", to_dict(own), "the config given", to_dict(config))
     if found.finished:
@@ -143,21 +148,14 @@ def resume(
         main = runtime.processes.main
         with ExitStack() as stack:
             stack.enter_context(files.lock(found.path) if main else nullcontext())
-            if main:
-                for folder in [found.path, *filter(Path.is_dir, sorted(found.path.rglob("*")))]:
-                    files.clean(folder)
-            state, problems = checkpoint.newest(found.checkpoints)
+            state, said = start_of(found, named, runtime.processes)
             record = stack.enter_context(closing(Record(found.path, main=main)))
-            for problem in problems:
-                record.say(f"warning: {problem}; using the checkpoint before it")
-            if state is None:
-                record.say(f"{found.path.name} was stopped before its first checkpoint; it starts at step 0")
-            else:
-                record.say(f"resuming from step {state.step:,} ({found.checkpoints / f'step-{state.step}'})")
+            record.say("\n".join(said))
+            if state is not None:
                 with understood(f"step-{state.step}"):
-                    same_config(f"step-{state.step}", state.values["config"], "config.yaml", to_dict(own))
-            built = build(own, runtime, state)
-            same_data(found, built.dataset)
+                    saved = to_dict(from_dict(state.values["config"]))  # with the defaults of keys that are new since
+                    same_config(f"step-{state.step}", saved, "config.yaml", to_dict(own))
+            built = build(own, runtime, state, run=found)
             rehearse(built)
             for change in changes(found, built.runtime):
                 record.say(f"warning: the resume will not be bit-identical, because {change}")
@@ -168,12 +166,23 @@ def resume(
             return _carry_out(found, built, state, record, quiet)
 
 
-def build(config: Config, runtime: Runtime, state: State | None = None, dataset: Dataset | None = None) -> Built:
+def build(
+    config: Config,
+    runtime: Runtime,
+    state: State | None = None,
+    *,
+    run: Run | None = None,
+    dataset: Dataset | None = None,
+) -> Built:
     """Data, task and network of `config`; what the task has learned comes from `state`, where there is one.
 
-    dataset: that of `config`, where it is made already.
+    run: what goes on. dataset: that of `config`, where it is made already. Raises RunError where the data of `run` has
+    changed, before anything else about that data.
     """
-    task, dataset = build_task(config), dataset or build_dataset(config)
+    task = build_task(config)
+    dataset = build_dataset(config) if dataset is None else dataset
+    if run is not None:
+        same_data(run, dataset)
     splits = build_splits(dataset, task, config.split, Record(None, main=runtime.processes.main).reading("data"))
     if "validation" not in splits:
         _unwatched(config, task)
@@ -221,22 +230,26 @@ def _carry_out(run: Run, built: Built, state: State | None, record: Record, quie
         note(status="running", code=None, error=None)
         (run.path / "error.txt").unlink(missing_ok=True)
         with Interrupt() as interrupt:
-            fit = _prepare(run, built, state, record, interrupt, started)
-            if not fit.go():
-                step, signal = fit.session.step, interrupt.asked or "a signal"
-                record.say(f"stopped by {signal} at step {step:,}; dlzoo train --resume {run.path} continues")
+            step, finished = state.step if state else 0, False
+            with suppress(Stopped):
+                fit = _prepare(run, built, state, record, interrupt, started)
+                finished, step = fit.go(), fit.session.step
+            if not finished:
+                by = interrupt.asked or "a signal"
+                record.say(f"stopped by {by} at step {step:,}; dlzoo train --resume {run.path} continues")
                 note(status="stopped", code=interrupt.code, step=step)
                 return Outcome(run.path, code=interrupt.code or 143)
         built.runtime.processes.leave()
         outcome = _test(run, built, record, quiet) if main else Outcome(run.path)
         scores = {name: getattr(outcome, name) for name in SCORED}
-        note(status="finished", code=0, step=fit.session.step, **scores)
+        note(status="finished", code=0, step=step, **scores)
         return outcome
     except BaseException as error:
         if main:
             failure = in_words(error, built.config)
             with suppress(Exception):
-                stopped = isinstance(error, KeyboardInterrupt)
+                if stopped := isinstance(error, KeyboardInterrupt):
+                    record.say(f"stopped by Ctrl-C, nothing saved; dlzoo train --resume {run.path} goes on from before")
                 code = 130 if stopped else getattr(failure, "code", 1)
                 note(status="stopped" if stopped else "failed", code=code, error=str(failure))
                 trace = "" if isinstance(failure, UserError) else traceback.format_exc()
@@ -247,6 +260,11 @@ def _carry_out(run: Run, built: Built, state: State | None, record: Record, quie
 def _prepare(run: Run, built: Built, state: State | None, record: Record, interrupt: Interrupt, started: float) -> Fit:
     """The loop, its data encoded, its state restored, ready to go."""
     config, task, processes = built.config, built.task, built.runtime.processes
+
+    def reading(split: str) -> Callable[[Iterable[int]], Iterable[int]]:
+        follow = record.reading(split)
+        return follow if processes.world > 1 else lambda chunks: interrupt.between(follow(chunks))
+
     loader = Loader(
         task,
         built.pieces["train"],
@@ -255,12 +273,12 @@ def _prepare(run: Run, built: Built, state: State | None, record: Record, interr
         accumulate=config.train.accumulate,
         workers=config.train.workers or 0,
         processes=processes,
-        progress=record.reading("train"),
+        progress=reading("train"),
     )
     held = None
     if "validation" in built.splits:
         size = config.evaluate.batch_size or config.train.batch_size
-        held = Scored(task, built.pieces["validation"], size, processes, record.reading("validation"))
+        held = Scored(task, built.pieces["validation"], size, processes, reading("validation"))
     session = Session(config, task, built.network, built.runtime, built.steps)
     fit = Fit(run, session, loader, held, record, interrupt, started)
     if state is not None:
