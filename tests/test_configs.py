@@ -10,8 +10,8 @@ from dlzoo.data.dataset import Subset
 from dlzoo.engine.loader import Loader, batches
 from dlzoo.engine.loop import evaluate, train
 from dlzoo.engine.runtime import Runtime
+from dlzoo.run.built import build
 from dlzoo.run.session import Session
-from dlzoo.run.train import build
 from dlzoo.schema.reader import load
 
 ROOT = Path(__file__).parent.parent

@@ -15,7 +15,7 @@ from dlzoo.config import Config
 from dlzoo.errors import DataError, printable
 
 if TYPE_CHECKING:
-    from dlzoo.run.train import Built
+    from dlzoo.run.built import Built
 
 STEPS = 3
 """Updates that are timed, after a first one."""
@@ -32,7 +32,7 @@ def check(config: Config, *, data: bool = False, step: bool = False) -> dict[str
     from dlzoo.engine.runtime import Runtime
     from dlzoo.run import scan
     from dlzoo.run.build import build_dataset
-    from dlzoo.run.train import build, rehearse
+    from dlzoo.run.built import build, rehearse
 
     try:
         dataset = build_dataset(config)

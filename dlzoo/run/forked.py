@@ -23,9 +23,9 @@ from dlzoo.engine.loop import evaluate
 from dlzoo.engine.runtime import Runtime
 from dlzoo.errors import UserError
 from dlzoo.run import report
+from dlzoo.run.built import Built, build
 from dlzoo.run.memory import explained
 from dlzoo.run.session import Session
-from dlzoo.run.train import Built, build
 
 
 @dataclass

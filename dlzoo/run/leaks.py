@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dlzoo.errors import DataError, first_few, printable
 
 if TYPE_CHECKING:
-    from dlzoo.run.train import Built
+    from dlzoo.run.built import Built
 
 FEW = 20
 """Rows up to which different values everywhere say nothing."""

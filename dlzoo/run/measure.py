@@ -14,8 +14,8 @@ from dlzoo.config import Config
 from dlzoo.engine import loop, weights
 from dlzoo.engine.loader import Loader, Scored
 from dlzoo.engine.runtime import Runtime
+from dlzoo.run.built import Built, build
 from dlzoo.run.session import Session
-from dlzoo.run.train import Built, build
 from dlzoo.schema.reader import from_dict
 
 MICRO = {"1x8": 1, "4x2": 4, "8x1": 8}

@@ -22,7 +22,7 @@ from dlzoo.run import leaks
 from dlzoo.task import Task
 
 if TYPE_CHECKING:
-    from dlzoo.run.train import Built
+    from dlzoo.run.built import Built
 
 MOST = 20
 """Bad samples that are named; all are counted."""

@@ -7,34 +7,28 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, nullcontext, suppress
 from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from dlzoo import files, registry
 from dlzoo.config import Config
-from dlzoo.data.dataset import Dataset, Pieces, Subset
-from dlzoo.engine import checkpoint, schedule, seeds
+from dlzoo.engine import checkpoint
 from dlzoo.engine.checkpoint import State
-from dlzoo.engine.loader import Loader, Scored, batches
-from dlzoo.engine.loop import evaluate as run_through
-from dlzoo.engine.order import Order
+from dlzoo.engine.loader import Loader, Scored
 from dlzoo.engine.record import Record
 from dlzoo.engine.runtime import Runtime
-from dlzoo.errors import ConfigError, UserError, printable
+from dlzoo.errors import UserError, printable
 from dlzoo.interrupt import Interrupt, Stopped
 from dlzoo.run import evaluate, portable, report
-from dlzoo.run.agreement import changes, same_config, same_data
-from dlzoo.run.build import build_dataset, build_network, build_splits, build_task
+from dlzoo.run.agreement import changes, same_config
+from dlzoo.run.built import Built, build, rehearse
 from dlzoo.run.fit import Fit
 from dlzoo.run.folder import ROOT, Run, closed, find_checkpoint, understood
 from dlzoo.run.memory import explained, in_words
-from dlzoo.run.resolve import commit, environment, resolve
-from dlzoo.run.session import Session, monitored
+from dlzoo.run.resolve import commit, environment
+from dlzoo.run.session import Session
 from dlzoo.run.start import start_of
 from dlzoo.schema.reader import dump, from_dict, to_dict
-from dlzoo.task import Network, Task
 
 SCORED = ("metrics", "intervals", "baseline")
 """What a score has: run.json and `--json` give all three."""
@@ -57,39 +51,6 @@ class Outcome:
     def to_dict(self) -> dict[str, Any]:
         facts = {"run": str(self.run), "code": self.code, "metrics": self.metrics}
         return facts | {"intervals": self.intervals, "baseline": self.baseline}
-
-
-@dataclass
-class Built:
-    """Everything that a config names, checked together; nothing is written yet."""
-
-    config: Config
-    dataset: Dataset
-    splits: dict[str, Subset]
-    task: Task
-    network: Network
-    runtime: Runtime
-
-    @cached_property
-    def pieces(self) -> dict[str, Pieces]:
-        """What each split is encoded from, cut and packed once."""
-        return {name: self.task.pieces(split, name) for name, split in self.splits.items()}
-
-    @property
-    def order(self) -> Order:
-        """The windows of an epoch, as far as they do not depend on the lengths of pieces."""
-        train = self.config.train
-        return Order(len(self.pieces["train"]), train.batch_size, train.seed)
-
-    @property
-    def epoch(self) -> int:
-        """Updates in an epoch."""
-        return len(self.order)
-
-    @property
-    def steps(self) -> int:
-        """Updates of the whole run."""
-        return self.config.train.steps or (self.config.train.epochs or 1) * self.epoch
 
 
 def train(
@@ -164,58 +125,6 @@ def resume(
                     resumed=[*found.facts.get("resumed", []), {"step": state.step if state else 0, "argv": list(argv)}]
                 )
             return _carry_out(found, built, state, record, quiet)
-
-
-def build(
-    config: Config,
-    runtime: Runtime,
-    state: State | None = None,
-    *,
-    run: Run | None = None,
-    dataset: Dataset | None = None,
-) -> Built:
-    """Data, task and network of `config`; what the task has learned comes from `state`, where there is one.
-
-    run: what goes on. dataset: that of `config`, where it is made already. Raises RunError where the data of `run` has
-    changed, before anything else about that data.
-    """
-    task = build_task(config)
-    dataset = build_dataset(config) if dataset is None else dataset
-    if run is not None:
-        same_data(run, dataset)
-    splits = build_splits(dataset, task, config.split, Record(None, main=runtime.processes.main).reading("data"))
-    if "validation" not in splits:
-        _unwatched(config, task)
-    if state is None:
-        task.fit(splits["train"])
-    else:
-        with understood(f"step-{state.step}"):
-            task.load_state_dict(state.values["task"])
-    seeds.seed_globals(seeds.key(config.train.seed, "weights"))
-    network = build_network(config, task, most=state.bytes if state else None)
-    return Built(resolve(config, dataset, task, network, runtime), dataset, splits, task, network, runtime)
-
-
-def rehearse(built: Built) -> None:
-    """Score two pieces, so that a model, a head, a loss or a metric that cannot work fails before anything is written.
-
-    Changes nothing. Raises ConfigError for a metric that is not there to be watched, and for a warm-up without an end.
-    """
-    config, steps = built.config, built.steps
-    if (warmup := schedule.warmup(config.schedule, steps)) >= max(2, steps):
-        raise ConfigError([f"schedule.warmup: a warmup of {warmup} updates does not end within {steps}"])
-    built.runtime.place(built.network)
-    few = batches(built.task, built.pieces.get("validation", built.pieces["train"]), 2)
-    monitored(config, run_through(built.network, built.task, islice(few, 1), built.runtime))
-
-
-def _unwatched(config: Config, task: Task) -> None:
-    """Raise ConfigError for what would be ignored where there is no validation split."""
-    watching = {"patience": config.evaluate.patience, "monitor": config.evaluate.monitor}
-    ignored = [name for name, value in watching.items() if value not in (None, task.monitor)]
-    if ignored:
-        why = "watches the validation split, and there is none: data.hold_out must be more than 0"
-        raise ConfigError([f"evaluate.{name}: {why}" for name in ignored])
 
 
 def _carry_out(run: Run, built: Built, state: State | None, record: Record, quiet: bool) -> Outcome:
