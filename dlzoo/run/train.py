@@ -29,7 +29,7 @@ from dlzoo.run.folder import ROOT, Run, find
 from dlzoo.run.memory import explained, in_words
 from dlzoo.run.resolve import commit, environment, resolve
 from dlzoo.run.session import Session
-from dlzoo.schema.reader import dump, to_dict
+from dlzoo.schema.reader import dump, from_dict, to_dict
 from dlzoo.task import Network, Task
 
 SCORED = ("metrics", "intervals", "baseline")
@@ -133,7 +133,8 @@ def resume(
                 record.say(f"{found.path.name} was stopped before its first checkpoint; it starts at step 0")
             else:
                 record.say(f"resuming from step {state.step:,} ({found.checkpoints / f'step-{state.step}'})")
-                same_config(f"step-{state.step}", state.values["config"], "config.yaml", to_dict(own))
+                saved = to_dict(from_dict(state.values["config"]))  # with the defaults of keys that are new since
+                same_config(f"step-{state.step}", saved, "config.yaml", to_dict(own))
             built = build(own, runtime, state)
             same_data(found, built.dataset)
             for change in changes(found, built.runtime):
@@ -150,7 +151,8 @@ def build(config: Config, runtime: Runtime, state: State | None = None, dataset:
 
     dataset: that of `config`, where it is made already.
     """
-    task, dataset = build_task(config), dataset or build_dataset(config)
+    task = build_task(config)
+    dataset = build_dataset(config) if dataset is None else dataset
     splits = build_splits(dataset, task, config.split, Record(None, main=runtime.processes.main).reading("data"))
     if "validation" not in splits:
         _unwatched(config, task)
