@@ -216,7 +216,11 @@ def _check(dataset: Dataset, given: dict[str, list[int]], labels: list[Any] | No
     """What would make training or its scores worthless."""
     for name, indices in given.items():
         if not indices:
-            raise DataError(f"the {name} split is empty.")
+            key = {"train": "hold_out or test", "validation": "hold_out"}.get(name, name)
+            raise DataError(
+                f"the {name} split is empty: too few samples differ (equal ones, and those of a group, stay together). "
+                f"Add some, or set {key}: 0."
+            )
     if labels is not None:
         classes = Counter(labels[i] for i in given["train"])
         for name, indices in given.items():

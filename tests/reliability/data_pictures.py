@@ -118,7 +118,7 @@ def _(place: Path) -> None:
     Image.new("1", (12_000, 10_000)).save(pictures(place) / "a" / "x.png")
     ended = train(place, IMAGES)
     refused(ended, "data/a/x.png", "12000 x 10000", "megapixels")
-    assert ended.memory < 800, ended.memory
+    assert ended.memory < 1000, ended.memory
 
 
 @DATA.row("B11", "of a file with several frames the first is read, and that is said")

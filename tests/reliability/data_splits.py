@@ -16,6 +16,8 @@ def _(place: Path) -> None:
     refused(train(place, named, data_csv=kinds(), test_csv="size,zone,kind\n"), "test.csv", "no rows")
     whole = KINDS.replace("target: kind", "target: kind, hold_out: 40")
     refused(train(place, whole, data_csv=kinds()), "data.hold_out", "nothing", "train")
+    alike = "size,zone,kind\n" + "1,u,yes\n2,v,no\n" * 20
+    refused(train(place, KINDS, data_csv=alike), "train split is empty", "too few samples differ", "hold_out")
 
 
 @DATA.row("B41", "fewer rows than a batch are one batch: none is dropped")
