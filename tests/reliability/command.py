@@ -110,6 +110,7 @@ def _main(arguments: list[str], cwd: str, folder: str, arm: Arm | None, env: dic
     sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the fork server ignores Ctrl-C
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    multiprocessing.set_start_method(None, force=True)  # what a command finds on this system, not the fork server's
     os.environ.update(env)
     os.chdir(cwd)
     sys.argv = ["dlzoo", *arguments]
