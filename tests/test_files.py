@@ -128,35 +128,6 @@ def test_runs_are_numbered_and_never_shared(tmp_path):
     assert len(set(made)) == 20
 
 
-def test_a_folder_is_held_by_one_process_and_freed_by_its_death(tmp_path):
-    code = (
-        "import sys; from pathlib import Path; from dlzoo import files\n"
-        "with files.lock(Path('.')): print('held', flush=True); sys.stdin.read()"
-    )
-    pipe = subprocess.PIPE
-    with subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdin=pipe, stdout=pipe, text=True) as holder:
-        assert holder.stdout.readline() == "held\n"
-        with pytest.raises(OutputError, match=f"is already in use by pid {holder.pid} on "), files.lock(tmp_path):
-            pass
-        holder.kill()
-        holder.wait()
-    with files.lock(tmp_path):
-        pass
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_a_folder_without_rights_is_refused_before_anything_is_done(tmp_path):
-    code = (
-        "import os, sys; from pathlib import Path; from dlzoo import errors, files\n"
-        "os.setuid(65534)\n"
-        "try: files.new_run(Path(sys.argv[1]), 'a')\n"
-        "except errors.OutputError as error: print(error.code, error)"
-    )
-    closed = Path("/usr/lib")
-    done = subprocess.run([sys.executable, "-c", code, closed], capture_output=True, text=True)
-    assert done.stdout.startswith("7 cannot write /usr/lib: Permission denied"), done
-
-
 def test_the_hash_is_that_of_the_bytes(tmp_path):
     (tmp_path / "x").write_bytes(b"abc")
     assert files.sha256(tmp_path / "x").startswith("ba7816bf8f01cfea")

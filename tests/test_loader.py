@@ -1,16 +1,14 @@
 """The order of training, the cache, workers: the same batches wherever they come from."""
 
-import os
-import signal
 from random import Random
 
 import pytest
 import torch
 
-from dlzoo.engine import encoded, workers
+from dlzoo.engine import encoded
 from dlzoo.engine.loader import Loader, Scored, batches
 from dlzoo.engine.order import Order, micro_batches
-from dlzoo.errors import DataError, ResourceError
+from dlzoo.errors import DataError
 from dlzoo.task import Batch
 
 
@@ -161,20 +159,3 @@ def test_examples_that_do_not_stand_in_one_batch_are_named():
 def test_an_empty_split_is_refused():
     with pytest.raises(DataError, match="empty"):
         Loader(Count(), Numbers(0), batch_size=8)
-
-
-@pytest.mark.parametrize("fate", ["killed", "stuck"])
-def test_a_lost_worker_ends_the_run_soon(fate, monkeypatch):
-    class Fatal(Count):
-        def encode(self, sample, rng=None):
-            if sample["number"] == 11 and os.getpid() != parent:
-                if fate == "killed":
-                    os.kill(os.getpid(), signal.SIGKILL)
-                signal.pause()
-            return super().encode(sample, rng)
-
-    parent = os.getpid()
-    monkeypatch.setattr(workers, "PATIENCE", 1.5)
-    with pytest.raises(ResourceError, match="killed" if fate == "killed" else "stuck"):
-        for _ in Loader(Fatal(draws=True), Numbers(37), batch_size=8, workers=1).windows(0, 5):
-            pass

@@ -1,11 +1,9 @@
 """A run that was stopped and goes on is the run that was not, bit for bit; and no kill leaves a damaged checkpoint."""
 
 import json
-import multiprocessing
 import os
 import shutil
 import signal
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +12,7 @@ import yaml
 from dlzoo import files
 from dlzoo.engine import checkpoint
 from dlzoo.engine.checkpoint import State
-from dlzoo.errors import Diverged, OutputError, ResourceError, RunError
+from dlzoo.errors import RunError
 from dlzoo.registry import TASKS
 from dlzoo.run import train as command
 from dlzoo.run.fit import Fit
@@ -152,81 +150,6 @@ def test_evaluating_more_often_changes_no_weight(tmp_path):
     assert content(one)["files"] == content(two)["files"]
 
 
-def child(values: dict, root: str, point: str, number: int) -> None:
-    """Train, and be killed at the `number`-th time that `point` is reached."""
-    left = [number]
-
-    def armed(act):
-        def wrapped(*args, **kwargs):
-            left[0] -= 1
-            if left[0] == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return act(*args, **kwargs)
-
-        return wrapped
-
-    home, name = {
-        "step": (Session, "take"),
-        "evaluation": (Session, "evaluate"),
-        "sync": (files, "_sync"),
-        "rename": (os, "rename"),
-        "replace": (os, "replace"),
-        "prune": (checkpoint, "prune"),
-    }[point]
-    torch.set_num_threads(1)
-    setattr(home, name, armed(getattr(home, name)))
-    command.train(configs.from_dict(values), root=Path(root), quiet=True)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    patch = pytest.MonkeyPatch()
-    for name in ("scored", "curves"):
-        patch.setattr(command.report, name, lambda *_: [])
-    run = command.train(config(PLAIN), root=tmp_path_factory.mktemp("whole"), quiet=True).run
-    patch.undo()
-    return content(run)
-
-
-@pytest.mark.parametrize(
-    ("point", "number"),
-    [
-        ("step", 1),
-        ("step", 8),
-        ("evaluation", 3),
-        ("sync", 12),
-        ("sync", 17),
-        ("rename", 2),
-        ("replace", 9),
-        ("prune", 3),
-    ],
-)
-def test_killed_anywhere_and_resumed_is_the_run_that_was_not(point, number, tmp_path, whole):
-    """SIGKILL in an update, in an evaluation, before each kind of call that makes a file lasting."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["dlzoo.run.train", "dlzoo.tasks.image_classification", "sklearn.datasets"])
-    process = context.Process(target=child, args=(configs.to_dict(config(PLAIN)), str(tmp_path), point, number))
-    process.start()
-    process.join(60)
-    assert process.exitcode == -signal.SIGKILL
-    (run,) = tmp_path.iterdir()
-    saved = checkpoint.saved(run / "checkpoints")
-    for path in saved:
-        checkpoint.load(path)
-    assert saved or point == "step" and number == 1
-    assert command.resume(run, quiet=True).code == 0
-    assert content(run) == whole
-    assert not [path for path in run.rglob("*") if path.name.endswith(files.PART)]
-
-
-def test_a_finished_run_stays_as_it_is(tmp_path, capsys):
-    run = command.train(config(PLAIN), root=tmp_path, quiet=True).run
-    before = content(run)
-    outcome = command.resume(run.name, root=tmp_path)
-    assert outcome.code == 0 and content(run) == before
-    assert f"already finished (step {STEPS})" in capsys.readouterr().err
-
-
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory):
     """A run that was stopped after step 10, with the checkpoints of steps 9 and 10 (and that of the best step)."""
@@ -242,71 +165,11 @@ def run(stopped, tmp_path):
     return shutil.copytree(stopped, tmp_path / stopped.name)
 
 
-DAMAGE = {
-    "truncated": lambda path: os.truncate(path / "model.safetensors", 1000),
-    "empty": lambda path: os.truncate(path / "state.safetensors", 0),
-    "gone": lambda path: (path / "state.json").unlink(),
-    "flipped": lambda path: flip(path / "model.safetensors"),
-    "manifest": lambda path: (path / "manifest.json").write_text("{"),
-}
-
-
-def flip(path):
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 4
-    path.write_bytes(data)
-
-
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_newest_checkpoint_is_said_and_the_one_before_is_used(damage, run, whole, capsys):
-    DAMAGE[damage](run / "checkpoints" / "step-10")
-    assert command.resume(run, quiet=True).code == 0
-    said = capsys.readouterr().err
-    assert "checkpoint step-10 is" in said and "resuming from step 9" in said
-    assert content(run) == whole
-
-
-def test_nothing_starts_afresh_where_all_checkpoints_are_damaged(run):
-    for path in checkpoint.saved(run / "checkpoints"):
-        DAMAGE["flipped"](path)
-    with pytest.raises(RunError, match="every checkpoint") as caught:
-        command.resume(run)
-    assert "step-9" in str(caught.value) and "step-10" in str(caught.value)
-
-
-def test_every_bit_of_a_checkpoint_counts(tmp_path):
-    state = State(3, {"w": torch.randn(4, 4)}, {"optimizer/w/step": torch.ones(())}, {"config": {}})
-    path = checkpoint.save(tmp_path, state)
-    for part in checkpoint.PARTS:
-        file, data = path / part, (path / part).read_bytes()
-        for place in range(0, len(data), 7):
-            file.write_bytes(data[:place] + bytes([data[place] ^ (1 << place % 8)]) + data[place + 1 :])
-            with pytest.raises(RunError, match="checksum"):
-                checkpoint.load(path)
-        file.write_bytes(data)
-    found = checkpoint.load(path)
-    assert found.step == 3 and torch.equal(found.model["w"], state.model["w"])
-
-
-def test_a_newer_format_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "FORMAT", 3)
-    path = checkpoint.save(tmp_path, State(1, {}, {}, {}))
-    monkeypatch.undo()
-    with pytest.raises(RunError, match="format 3"):
-        checkpoint.load(path)
-
-
 def test_two_checkpoints_and_the_best_are_kept(tmp_path):
     for step in (2, 10, 9, 30, 20):
         checkpoint.save(tmp_path, State(step, {}, {}, {}))
     checkpoint.prune(tmp_path, keep=[9])
     assert [path.name for path in checkpoint.saved(tmp_path)] == ["step-9", "step-20", "step-30"]
-
-
-def test_a_run_goes_on_with_its_own_config_alone(run):
-    other = config(PLAIN.replace("dim: 16", "dim: 32"))
-    with pytest.raises(RunError, match="model.dim: the run 16, the config given 32"):
-        command.resume(run, config=other)
 
 
 @pytest.mark.parametrize(
@@ -347,39 +210,3 @@ def test_a_run_with_an_import_asks_for_it_again(run):
     file.write_text(file.read_text().replace("name: mlp", "name: mine"))
     with pytest.raises(RunError, match=r"--import mine\.py"):
         command.resume(run)
-
-
-def test_a_changed_config_file_is_refused(run):
-    file = run / "config.yaml"
-    file.write_text(file.read_text().replace("dropout: 0.2", "dropout: 0.3"))
-    with pytest.raises(RunError, match=r"model.dropout: step-10 0.2, config.yaml 0.3"):
-        command.resume(run)
-
-
-def test_two_at_once_do_not_touch_each_other(run):
-    with files.lock(run), pytest.raises(OutputError, match="in use by pid"):
-        command.resume(run)
-
-
-def test_a_full_disk_keeps_the_old_checkpoint(run, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(checkpoint.weights, "save", full)
-    with pytest.raises(ResourceError, match="disk is full"):
-        command.resume(run)
-    monkeypatch.undo()
-    assert checkpoint.newest(run / "checkpoints")[0].step == 10
-    assert json.loads((run / "run.json").read_text())["code"] == 6
-    assert "ResourceError" in (run / "error.txt").read_text()
-
-
-def test_a_divergence_keeps_the_last_good_checkpoint(run, monkeypatch):
-    loss = ImageClassification.loss
-    monkeypatch.setattr(
-        ImageClassification, "loss", lambda self, outputs, batch: loss(self, outputs, batch) * float("nan")
-    )
-    with pytest.raises(Diverged, match="step 11"):
-        command.resume(run)
-    monkeypatch.undo()
-    assert checkpoint.newest(run / "checkpoints")[0].step == 10

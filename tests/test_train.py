@@ -13,7 +13,7 @@ import yaml
 
 from dlzoo import files
 from dlzoo.engine.record import Record
-from dlzoo.errors import ConfigError, DataError, OutputError, ResourceError, RunError, UserError
+from dlzoo.errors import ConfigError, DataError, ResourceError, RunError, UserError
 from dlzoo.metrics.classification import Classification
 from dlzoo.run import build, portable
 from dlzoo.run import train as command
@@ -234,12 +234,6 @@ def test_what_cannot_work_is_refused_before_anything_is_made(name, tmp_path):
     with pytest.raises(error, match=message) as caught:
         command.train(config(text, **sections), root=tmp_path, quiet=True)
     assert caught.value.code == 2 and not list(tmp_path.iterdir())
-
-
-def test_a_place_that_cannot_be_written_is_refused(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError):
-        train(tmp_path / "file")
 
 
 def test_a_failure_is_noted_in_the_run(tmp_path, monkeypatch):
