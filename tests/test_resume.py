@@ -1,11 +1,9 @@
-"""A run that was stopped and goes on is the run that was not, bit for bit; and no kill leaves a damaged checkpoint."""
+"""A run that was stopped and goes on is the run that was not, bit for bit. Kills and damage: tests/reliability."""
 
 import json
-import multiprocessing
 import os
 import shutil
 import signal
-from pathlib import Path
 
 import pytest
 import torch
@@ -152,32 +150,6 @@ def test_evaluating_more_often_changes_no_weight(tmp_path):
     assert content(one)["files"] == content(two)["files"]
 
 
-def child(values: dict, root: str, point: str, number: int) -> None:
-    """Train, and be killed at the `number`-th time that `point` is reached."""
-    left = [number]
-
-    def armed(act):
-        def wrapped(*args, **kwargs):
-            left[0] -= 1
-            if left[0] == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return act(*args, **kwargs)
-
-        return wrapped
-
-    home, name = {
-        "step": (Session, "take"),
-        "evaluation": (Session, "evaluate"),
-        "sync": (files, "_sync"),
-        "rename": (os, "rename"),
-        "replace": (os, "replace"),
-        "prune": (checkpoint, "prune"),
-    }[point]
-    torch.set_num_threads(1)
-    setattr(home, name, armed(getattr(home, name)))
-    command.train(configs.from_dict(values), root=Path(root), quiet=True)
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     patch = pytest.MonkeyPatch()
@@ -186,37 +158,6 @@ def whole(tmp_path_factory):
     run = command.train(config(PLAIN), root=tmp_path_factory.mktemp("whole"), quiet=True).run
     patch.undo()
     return content(run)
-
-
-@pytest.mark.parametrize(
-    ("point", "number"),
-    [
-        ("step", 1),
-        ("step", 8),
-        ("evaluation", 3),
-        ("sync", 12),
-        ("sync", 17),
-        ("rename", 2),
-        ("replace", 9),
-        ("prune", 3),
-    ],
-)
-def test_killed_anywhere_and_resumed_is_the_run_that_was_not(point, number, tmp_path, whole):
-    """SIGKILL in an update, in an evaluation, before each kind of call that makes a file lasting."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["dlzoo.run.train", "dlzoo.tasks.image_classification", "sklearn.datasets"])
-    process = context.Process(target=child, args=(configs.to_dict(config(PLAIN)), str(tmp_path), point, number))
-    process.start()
-    process.join(60)
-    assert process.exitcode == -signal.SIGKILL
-    (run,) = tmp_path.iterdir()
-    saved = checkpoint.saved(run / "checkpoints")
-    for path in saved:
-        checkpoint.load(path)
-    assert saved or point == "step" and number == 1
-    assert command.resume(run, quiet=True).code == 0
-    assert content(run) == whole
-    assert not [path for path in run.rglob("*") if path.name.endswith(files.PART)]
 
 
 def test_a_finished_run_stays_as_it_is(tmp_path, capsys):
@@ -272,20 +213,6 @@ def test_nothing_starts_afresh_where_all_checkpoints_are_damaged(run):
     with pytest.raises(RunError, match="every checkpoint") as caught:
         command.resume(run)
     assert "step-9" in str(caught.value) and "step-10" in str(caught.value)
-
-
-def test_every_bit_of_a_checkpoint_counts(tmp_path):
-    state = State(3, {"w": torch.randn(4, 4)}, {"optimizer/w/step": torch.ones(())}, {"config": {}})
-    path = checkpoint.save(tmp_path, state)
-    for part in checkpoint.PARTS:
-        file, data = path / part, (path / part).read_bytes()
-        for place in range(0, len(data), 7):
-            file.write_bytes(data[:place] + bytes([data[place] ^ (1 << place % 8)]) + data[place + 1 :])
-            with pytest.raises(RunError, match="checksum"):
-                checkpoint.load(path)
-        file.write_bytes(data)
-    found = checkpoint.load(path)
-    assert found.step == 3 and torch.equal(found.model["w"], state.model["w"])
 
 
 def test_a_newer_format_is_named(tmp_path, monkeypatch):
