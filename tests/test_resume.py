@@ -1,4 +1,4 @@
-"""A run that was stopped and goes on is the run that was not, bit for bit; and no kill leaves a damaged checkpoint."""
+"""A run that was stopped and goes on is the run that was not, bit for bit. Kills and damage: tests/reliability."""
 
 import json
 import os

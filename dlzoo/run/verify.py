@@ -197,6 +197,7 @@ def _attempt(whole: Whole, root: Path, rng: Random, kill_at: int | None) -> Atte
             break
         elif run and found.kills:
             found.differing = differences(whole.path, run)
+            found.differing += [Difference(path.name, "left behind") for path in run.rglob(f".*{files.PART}")]
             break
         log.unlink(missing_ok=True)  # a moment may be too early for a log
         if not found.kills:

@@ -26,7 +26,7 @@ def in_writes() -> None:
 
 def killed(kind: Kind, number: int, writing: bool, place: Path) -> None:
     options = [*kind.put(place), "--runs", RUNS, "--steps", kind.values["train"]["steps"], "--seed", number]
-    ended = dlzoo("verify-resume", *options, cwd=place, arm=in_writes if writing else None, env=QUICKLY)
+    ended = dlzoo("verify-resume", *options, cwd=place, arm=in_writes if writing else None, env=QUICKLY, seconds=300)
     assert ended.code == 0, f"{ended.said}\n{ended.out}"
     assert ended.out.count(": max |Δw| = 0\n") == RUNS, ended.out
 
