@@ -126,7 +126,7 @@ def _process(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
 
 
-@ATTACKS.row("S30", "no port is opened, neither by a training nor by its workers")
+@ATTACKS.row("S30", "a training of one process opens no port")
 def _(place: Path) -> None:
     if not Path("/proc/net/tcp").exists():
         raise Skipped("open ports are read from /proc, which Linux has")

@@ -222,23 +222,24 @@ def _(place: Path) -> None:
         _refused(place, task, data)
 
 
-def _refused(place: Path, task: str, data: str) -> None:
+def _refused(place: Path, task: str, data: str) -> str:
     (place / "c.yaml").write_text(
         f"task: {task}\nmodel: mlp\ndata: {data}\n".replace(
             "text_classification\nmodel: mlp", "text_classification\nmodel: gru"
         )
     )
-    blocked(place, "train", "--config", "c.yaml", codes=(2, 3))
+    return blocked(place, "train", "--config", "c.yaml", codes=(2, 3)).error
 
 
 @ATTACKS.row("S25", "1 MB of gzip that unpacks to 1 GB: stopped by what its header and its size allow")
 def _(place: Path) -> None:
     zeros = gzip.compress(bytes(2**26), 9) * 16
-    for dims, name in ((3, "images-idx3"), (1, "labels-idx1")):
-        shape = [1024] * 3 if dims == 3 else [1024]
-        header = struct.pack(f">BBBB{dims}I", 0, 0, 8, dims, *shape)
-        (place / f"train-{name}-ubyte.gz").write_bytes(gzip.compress(header) + zeros)
-    _refused(place, "image_classification", "{name: idx, path: .}")
+    images = gzip.compress(struct.pack(">BBBB3I", 0, 0, 8, 3, 1024, 1024, 1024)) + zeros
+    (place / "train-images-idx3-ubyte.gz").write_bytes(images)
+    labels = gzip.compress(struct.pack(">BBBBI", 0, 0, 8, 1, 1024))
+    for content in (labels + gzip.compress(b"\0\1" * 512), labels + zeros):  # as promised; more than that
+        (place / "train-labels-idx1-ubyte.gz").write_bytes(content)
+        assert "-ubyte.gz: the header promises" in _refused(place, "image_classification", "{name: idx, path: .}")
     for name in ("x.csv", "x.csv.gz", "x.txt", "x.jsonl"):
         (place / name).write_bytes(zeros)
         _refused(place, "tabular_regression", f"{{name: table, path: {name}, target: a}}")
