@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from pathlib import Path
 from typing import Any
 
-from dlzoo import files
+from dlzoo import files, jsontext
 
 HEAD = re.compile(rb'\{\n  "checksum": "([0-9a-f]{64})",\n')
 
 
 def write(path: Path, values: dict[str, Any]) -> None:
     """Put `values` at `path` with the checksum in front. Raises ValueError for NaN and infinity."""
-    text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = jsontext.dumps(values, indent=2) + "\n"
     rest = text.removeprefix("{\n")
     checksum = hashlib.sha256(rest.encode("utf-8")).hexdigest()
     files.write_text(path, f'{{\n  "checksum": "{checksum}",\n{rest}')

@@ -143,7 +143,7 @@ def _killed_at_name(name: str) -> None:
 @FAULTS.row("F03", "SIGKILL in an evaluation or in the export of the best model: it is done again, the model is whole")
 def _(place: Path) -> None:
     put(place)
-    assert train(place, arm=partial(_killed_at_evaluation, 3)).code == -signal.SIGKILL
+    assert train(place, arm=partial(_killed_at_evaluation, 2)).code == -signal.SIGKILL
     for name in ("next.safetensors", "model.json", "model.safetensors"):
         ended = resume(place, arm=partial(_killed_at_name, name))
         assert ended.code == -signal.SIGKILL, (name, ended.error)

@@ -50,7 +50,8 @@ def _while_reading() -> None:
     encode = ImageClassification.encode_many
 
     def encoded(self: ImageClassification, samples: list[dict[str, Any]]) -> Any:
-        send("SIGTERM")
+        if len(samples) > 2:  # not the rehearsal, before which there is no run yet
+            send("SIGTERM")
         return encode(self, samples)
 
     ImageClassification.encode_many = encoded
