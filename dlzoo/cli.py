@@ -27,6 +27,7 @@ from dlzoo.options import (
     words_and_options,
 )
 from dlzoo.proofs import reproduce, selftest, verify_resume
+from dlzoo.registry import extend
 from dlzoo.terminal import guarded, outlast, watched
 
 START = f"""\
@@ -81,7 +82,7 @@ def train(
     json: Json = False,
 ) -> None:
     """Train a model in a new run folder, or go on with a run."""
-    imports = _extend(import_)
+    imports = extend(import_)
     if resume is None and config is None:
         raise UserError("say what to train: --config FILE, or --resume RUN to go on with a run")
     if resume is not None and folds is not None:
@@ -126,7 +127,7 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Score a run's model, with 95 % intervals and the trivial baseline beside it."""
-    imports = _extend(import_)
+    imports = extend(import_)
     minimum, maximum = bars("--min", min_), bars("--max", max_)
     from dlzoo.run.evaluate import evaluate
 
@@ -171,7 +172,7 @@ def predict(
         print(context.get_help())
         if not words:
             raise typer.Exit(0 if help_ else 2)
-    imports = _extend(import_)
+    imports = extend(import_)
     if help_:
         from dlzoo.run.predict import load_task, options_of
 
@@ -208,7 +209,7 @@ def check(
     """See whether a config, its data and its model fit together."""
     if config is None:
         raise UserError("say what to check: --config FILE")
-    _extend(import_)
+    extend(import_)
     from dlzoo.schema.opened import opened
 
     with opened(config, set_) as built:
@@ -232,7 +233,7 @@ def list_(
     json: Json = False,
 ) -> None:
     """List tasks, models, datasets, configs, optimizers or schedules."""
-    _extend(import_)
+    extend(import_)
     from dlzoo.run import listing
 
     if task is not None and what not in (None, "models"):
@@ -259,20 +260,11 @@ def info(
     json: Json = False,
 ) -> None:
     """Show what something is, and every argument with type, default and meaning."""
-    _extend(import_)
+    extend(import_)
     from dlzoo.run import listing
 
     found = listing.info(name)
     _print_json(found) if json else listing.show_info(found)
-
-
-def _extend(paths: list[Path] | None) -> list[Path]:
-    """Add plugins and the user's own files to the registries."""
-    from dlzoo import registry
-
-    registry.plugins()
-    registry.load(paths or [])
-    return paths or []
 
 
 def _print_options(run: str, options: dict[str, Any], doc: str | None) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dlzoo import registry
 from dlzoo.errors import UserError
 from dlzoo.options import ConfigOption, Imports, Json, RunArgument, Sets
+from dlzoo.registry import extend
 
 
 def verify_resume(
@@ -25,20 +24,18 @@ def verify_resume(
     """Kill trainings of a config and resume them: does each end bit for bit as the one that was not killed?"""
     if config is None:
         raise UserError("say what to train: --config FILE")
-    imports = _extend(import_)
-    from dlzoo.registry import compatible
-    from dlzoo.schema.reader import load
+    imports = extend(import_)
+    from dlzoo.schema.opened import opened
 
-    built = load(config, set_ or [])
-    compatible.check(built)
-    from dlzoo.run.verify import verify_resume
+    with opened(config, set_) as built:
+        from dlzoo.run.verify import verify_resume
 
-    verify_resume(built, runs=runs, steps=steps, kill_at=kill_at, seed=seed, imports=imports, json=json)
+        verify_resume(built, runs=runs, steps=steps, kill_at=kill_at, seed=seed, imports=imports, json=json)
 
 
 def reproduce(run: RunArgument, import_: Imports = None, json: Json = False) -> None:
     """Train a finished run's config again, aside: are weights and scores bit for bit what they were?"""
-    imports = _extend(import_)
+    imports = extend(import_)
     from dlzoo.run.reproduce import reproduce
 
     raise typer.Exit(reproduce(run, imports=imports, json=json))
@@ -49,10 +46,3 @@ def selftest(json: Json = False) -> None:
     from dlzoo.run.selftest import selftest
 
     selftest(json=json)
-
-
-def _extend(paths: list[Path] | None) -> list[Path]:
-    """Add plugins and the user's own files to the registries."""
-    registry.plugins()
-    registry.load(paths or [])
-    return paths or []

@@ -44,8 +44,7 @@ def run(path: Path, root: Path, how: str = "skip", workers: int = 0):
 def bare(run: Path) -> dict:
     """The run's content, without what says where its data lies and how it was read."""
     found = content(run)
-    for key in ("config", "data"):
-        found["state"].pop(key)
+    found["state"].pop("config")
     return found
 
 

@@ -12,7 +12,7 @@ import importlib.util
 import os
 import sys
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -157,6 +157,13 @@ def load(paths: Iterable[Path]) -> list[Registered]:
             )
         found += here
     return found
+
+
+def extend(paths: Sequence[Path] | None) -> list[Path]:
+    """Add installed plugins, and the files that a user names; returns those."""
+    plugins()
+    load(paths or [])
+    return list(paths or [])
 
 
 def plugins() -> None:
