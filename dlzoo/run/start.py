@@ -22,8 +22,7 @@ def start_of(run: Run, named: Path | None, processes: Processes) -> tuple[State 
     state: State | None = None
     said: list[str] = []
     if processes.main:
-        for folder in [run.path, *filter(Path.is_dir, sorted(run.path.rglob("*")))]:
-            files.clean(folder)
+        tidy(run)
         state, problems = (checkpoint.load(named), []) if named else checkpoint.newest(run.checkpoints)
         said = [f"warning: {problem}; using the checkpoint before it" for problem in problems]
         if state is None:
@@ -40,3 +39,9 @@ def start_of(run: Run, named: Path | None, processes: Processes) -> tuple[State 
     if chosen is not None and not processes.main:
         state = checkpoint.load(Path(chosen))
     return state, said
+
+
+def tidy(run: Run) -> None:
+    """Remove what a kill left unfinished in the run's folder: for whoever holds its lock."""
+    for folder in [run.path, *filter(Path.is_dir, sorted(run.path.rglob("*")))]:
+        files.clean(folder)

@@ -27,7 +27,7 @@ from dlzoo.run.folder import ROOT, Run, closed, find_checkpoint, understood
 from dlzoo.run.memory import explained, in_words
 from dlzoo.run.resolve import commit, environment
 from dlzoo.run.session import Session
-from dlzoo.run.start import start_of
+from dlzoo.run.start import start_of, tidy
 from dlzoo.schema.reader import dump, from_dict, to_dict
 
 SCORED = ("metrics", "intervals", "baseline")
@@ -102,6 +102,8 @@ def resume(
     if config is not None:
         same_config("the run", to_dict(own), "the config given", to_dict(config))
     if found.finished:
+        with suppress(UserError), files.lock(found.path):
+            tidy(found)  # the kill may have come after the last word and before the end
         Record(None).say(f"{found.path.name} is already finished (step {found.facts.get('step', 0):,}); nothing to do")
         return Outcome(found.path, **{name: found.facts.get(name, {}) for name in SCORED})
     with explained(own):
