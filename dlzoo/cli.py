@@ -225,6 +225,21 @@ app.command()(reproduce)
 app.command()(selftest)
 
 
+@app.command()
+def profile(config: ConfigOption = None, set_: Sets = None, import_: Imports = None, json: Json = False) -> None:
+    """See where the time of an update goes, and what would make it shorter."""
+    if config is None:
+        raise UserError("say what to profile: --config FILE")
+    extend(import_)
+    from dlzoo.schema.opened import opened
+
+    with opened(config, set_) as built:
+        from dlzoo.run import profile as run
+
+        report = run.profile(built)
+        _print_json({"config": str(config), **report}) if json else run.show(report)
+
+
 @app.command("list")
 def list_(
     what: Annotated[KindArgument | None, typer.Argument(help="Leave out for everything.", metavar="KIND")] = None,
