@@ -29,15 +29,6 @@ def finite(value: Any) -> bool:
     return all(map(finite, value)) if isinstance(value, list) else True
 
 
-def strict(value: Any) -> Any:
-    """`value` with null in the place of every number that is NaN or infinite."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: strict(item) for key, item in value.items()}
-    return [strict(item) for item in value] if isinstance(value, list) else value
-
-
 def flat(answer: Answer) -> dict[str, Any]:
     """Nested keys joined by dots: {"scores": {"cat": .9}} is {"scores.cat": .9}."""
     row: dict[str, Any] = {}

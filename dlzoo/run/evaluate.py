@@ -16,14 +16,14 @@ from dlzoo.data.dataset import Dataset, Pieces, Subset
 from dlzoo.engine.loader import batches
 from dlzoo.engine.loop import Scores, Sink
 from dlzoo.engine.loop import evaluate as run_through
-from dlzoo.engine.record import Record
+from dlzoo.engine.record import Record, finite
 from dlzoo.engine.runtime import Runtime
 from dlzoo.errors import BelowBar, DataError, UserError, choose, printable
 from dlzoo.metrics.metric import Answer
 from dlzoo.registry import DATASETS
 from dlzoo.run import portable, report
 from dlzoo.run.agreement import changed
-from dlzoo.run.answers import strict, write_json
+from dlzoo.run.answers import write_json
 from dlzoo.run.build import build_dataset, build_splits
 from dlzoo.run.folder import closed
 from dlzoo.task import Batch, Task
@@ -71,7 +71,7 @@ def _scored(
 def _sink(file: IO[str], source: Callable[[int], str]) -> Sink:
     def write(batch: Batch, answers: list[Answer], truths: list[Answer]) -> None:
         rows = zip(batch.indices, answers, truths, strict=True)
-        write_json(file, (strict({"source": source(i), **answer, "truth": _bare(truth)}) for i, answer, truth in rows))
+        write_json(file, (finite({"source": source(i), **answer, "truth": _bare(truth)}) for i, answer, truth in rows))
 
     return write
 
@@ -165,7 +165,7 @@ def summary(task: Task, scores: Scores, **facts: Any) -> dict[str, Any]:
     """Scores as one JSON-able object; a number that is undefined is null."""
     intervals = {name: list(pair) for name, pair in scores.intervals.items()}
     baseline = {"name": task.baseline, **scores.baseline} if task.baseline else {}
-    return strict(
+    return finite(
         {**facts, "samples": scores.count, "metrics": scores.metrics, "intervals": intervals, "baseline": baseline}
     )
 
@@ -216,7 +216,7 @@ def hold(metrics: dict[str, float], minimum: dict[str, float], maximum: dict[str
             value = metrics[name]
             if not (value >= bar if side == "below" else value <= bar):
                 missed.append(
-                    f"{name} {number(strict(value))} is {side} {bar:g}" if value == value else f"{name} is undefined"
+                    f"{name} {number(finite(value))} is {side} {bar:g}" if value == value else f"{name} is undefined"
                 )
     if missed:
         raise BelowBar("; ".join(missed))
