@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -14,6 +14,7 @@ from threading import Lock
 from dlzoo.engine import checkpoint
 from dlzoo.errors import RunError
 from dlzoo.run import portable
+from reliability.attack import once
 from reliability.command import dlzoo
 from reliability.kinds import Kind, kind
 from reliability.resume import QUICKLY
@@ -35,7 +36,7 @@ KINDS = {
 }
 
 
-@cache
+@once
 def _home() -> TemporaryDirectory[str]:
     return TemporaryDirectory(prefix="dlzoo-damage-", ignore_cleanup_errors=True)
 

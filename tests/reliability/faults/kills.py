@@ -175,7 +175,8 @@ def _noted() -> None:
 )
 def _(place: Path) -> None:
     put(place, DIGITS.replace("steps: 12", "steps: 3"))
-    assert train(place, arm=_noted).code == 0
+    ended = train(place, arm=_noted)
+    assert ended.code == 0, (ended.code, ended.error)
     notes = json.loads((place / "notes.json").read_text())
     end = notes.index(["rename", "step-3"])
     before = [name for kind, name in notes[end - 5 : end]]
