@@ -10,7 +10,7 @@ from dlzoo.config import Config
 from dlzoo.data.dataset import Dataset, Pieces, Subset
 from dlzoo.engine import schedule, seeds
 from dlzoo.engine.checkpoint import State
-from dlzoo.engine.loader import batches
+from dlzoo.engine.loader import Loader, Progress, batches
 from dlzoo.engine.loop import evaluate
 from dlzoo.engine.order import Order
 from dlzoo.engine.record import Record
@@ -39,6 +39,20 @@ class Built:
     def pieces(self) -> dict[str, Pieces]:
         """What each split is encoded from, cut and packed once."""
         return {name: self.task.pieces(split, name) for name, split in self.splits.items()}
+
+    def loader(self, progress: Progress = iter) -> Loader:
+        """The training batches of this process, encoded before the first where that is done once."""
+        train = self.config.train
+        return Loader(
+            self.task,
+            self.pieces["train"],
+            batch_size=train.batch_size,
+            seed=train.seed,
+            accumulate=train.accumulate,
+            workers=train.workers or 0,
+            processes=self.runtime.processes,
+            progress=progress,
+        )
 
     @property
     def order(self) -> Order:

@@ -69,21 +69,13 @@ def failed(report: dict[str, Any]) -> bool:
 def _forecast(built: Built, splits: dict[str, Any], steps: int) -> dict[str, Any]:
     """Seconds, memory and disk of the whole run, from a few updates and one evaluated batch."""
     from dlzoo.engine import optimizer
-    from dlzoo.engine.loader import Loader, Scored
+    from dlzoo.engine.loader import Scored
     from dlzoo.engine.loop import train
     from dlzoo.run.session import Session
 
     config, task, train_config = built.config, built.task, built.config.train
     started = time.perf_counter()
-    loader = Loader(
-        task,
-        splits["train"],
-        batch_size=train_config.batch_size,
-        seed=train_config.seed,
-        accumulate=train_config.accumulate,
-        workers=train_config.workers or 0,
-        processes=built.runtime.processes,
-    )
+    loader = built.loader()
     reading = time.perf_counter() - started
     session = Session(config, task, built.network, built.runtime, max(steps, STEPS + 1))
     rows = train(

@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from dlzoo.config import Config
-from dlzoo.engine.loader import Loader
 from dlzoo.engine.loop import train
 from dlzoo.engine.runtime import Runtime
 from dlzoo.run.built import Built, build
@@ -90,15 +89,7 @@ def measure(built: Built) -> dict[str, Any]:
     """The median update of a few seconds of training, and its parts."""
     plan, task, runtime = built.config.train, built.task, built.runtime
     watch = Stopwatch(runtime.device)
-    loader = Loader(
-        task,
-        built.pieces["train"],
-        batch_size=plan.batch_size,
-        seed=plan.seed,
-        accumulate=plan.accumulate,
-        workers=plan.workers or 0,
-        processes=runtime.processes,
-    )
+    loader = built.loader()
     steps = 10**6
     session = Session(built.config, task, built.network, runtime, steps)
     task.augment = watch.around("augment", task.augment)  # type: ignore[method-assign]

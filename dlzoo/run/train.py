@@ -14,7 +14,7 @@ from dlzoo import files, registry
 from dlzoo.config import Config
 from dlzoo.engine import checkpoint
 from dlzoo.engine.checkpoint import State
-from dlzoo.engine.loader import Loader, Scored
+from dlzoo.engine.loader import Scored
 from dlzoo.engine.record import Record
 from dlzoo.engine.runtime import Runtime
 from dlzoo.errors import UserError, printable
@@ -176,16 +176,7 @@ def _prepare(run: Run, built: Built, state: State | None, record: Record, interr
         follow = record.reading(split)
         return follow if processes.world > 1 else lambda chunks: interrupt.between(follow(chunks))
 
-    loader = Loader(
-        task,
-        built.pieces["train"],
-        batch_size=config.train.batch_size,
-        seed=config.train.seed,
-        accumulate=config.train.accumulate,
-        workers=config.train.workers or 0,
-        processes=processes,
-        progress=reading("train"),
-    )
+    loader = built.loader(reading("train"))
     held = None
     if "validation" in built.splits:
         size = config.evaluate.batch_size or config.train.batch_size

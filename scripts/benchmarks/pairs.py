@@ -29,9 +29,9 @@ class Participant:
         if keep:
             self.turns.append(json.loads(line) | {"updates": updates})
 
-    def rates(self, kind: str = "cpu") -> list[float]:
-        """Updates a second of CPU time (or wall time), a turn each."""
-        return [turn["updates"] / turn[kind] for turn in self.turns]
+    def rates(self) -> list[float]:
+        """Updates a second of CPU time, a turn each."""
+        return [turn["updates"] / turn["cpu"] for turn in self.turns]
 
     def close(self) -> None:
         self.process.stdin.close()
@@ -73,6 +73,6 @@ def median(values: list[float]) -> tuple[float, float, float]:
     return statistics.median(ordered), ordered[rank], ordered[-1 - rank]
 
 
-def ratio(one: Participant, other: Participant, kind: str = "cpu") -> tuple[float, float, float]:
+def ratio(one: Participant, other: Participant) -> tuple[float, float, float]:
     """How many times faster one is than the other, round by round: the median and its interval."""
-    return median([a / b for a, b in zip(one.rates(kind), other.rates(kind), strict=True)])
+    return median([a / b for a, b in zip(one.rates(), other.rates(), strict=True)])
