@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import shutil
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,16 @@ def test_a_model_folder_alone_is_enough_and_is_verified(run, tmp_path):
     (copy / "model.json").write_text(description.replace('"dropout": ', '"dropout": 1'))
     with pytest.raises(RunError, match="model.json is damaged: ValueError: checksum mismatch"):
         portable.load(copy)
+
+
+def test_threads_load_models_as_one_does(run, monkeypatch):
+    monkeypatch.setattr(build, "SLACK", 1)  # weights that another thread registers would be one too many
+
+    def again(_: int) -> int:
+        return sum(parameter.numel() for parameter in portable.load(run).network.parameters())
+
+    with ThreadPoolExecutor(4) as threads:
+        assert len(set(threads.map(again, range(40)))) == 1
 
 
 def test_a_replacement_of_the_model_that_was_cut_short_leaves_a_whole_one(run, tmp_path, monkeypatch):

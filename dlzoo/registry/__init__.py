@@ -105,20 +105,22 @@ class Registry:
         found = self._in(file)
         if found:
             self._unique([*(other for known in self._sources() if known != file for other in self._in(known)), *found])
-            self._sources().setdefault(file, module or f"{IMPORTED}{file.stem}_{zlib.crc32(str(file).encode()):08x}")
+            named = module or f"{IMPORTED}{file.stem}_{zlib.crc32(str(file).encode()):08x}"
+            self._files = {file: named, **self._sources()}
         return found
 
     def _sources(self) -> dict[Path, str]:
+        """The module of every file that registers something. Never changed, only replaced: threads read it."""
         if not self._files:
             self._files = {
                 file.resolve(): f"{self.package}.{file.stem}"
                 for folder in _folders(self.package)
                 for file in sorted(folder.glob("*.py"))
             }
-        for build in self._built.values():  # a class in a script or a test, decorated by whoever runs it
+        for build in list(self._built.values()):  # a class in a script or a test, decorated by whoever runs it
             file = getattr(sys.modules.get(build.__module__), "__file__", None)
             if file and (path := Path(file).resolve()) not in self._files:
-                self._files[path] = build.__module__
+                self._files = {**self._files, path: build.__module__}
         return self._files
 
     def _in(self, file: Path) -> list[Registered]:
@@ -196,13 +198,11 @@ def _folders(package: str) -> list[Path]:
 
 def _import(file: Path, module: str) -> None:
     """Import one file, under the name that Python knows it by; what goes wrong in it is reported at its own line."""
-    if module in sys.modules:
-        return
     try:
-        if module.startswith(IMPORTED):
-            _execute(file, module)
-        else:
+        if not module.startswith(IMPORTED):
             importlib.import_module(module)
+        elif module not in sys.modules:
+            _execute(file, module)
     except UserError:
         raise
     except Exception as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from threading import Lock, get_ident
 from typing import Any, cast
 
 from torch import nn
@@ -21,6 +22,8 @@ from dlzoo.task import Network, Task
 
 SLACK = 4
 """Times that a model may register the weights that it ends with: tied and reparametrised ones come more than once."""
+MEASURING = Lock()
+"""Held while a model is built and measured: torch keeps one list of those who follow that, for all threads."""
 
 
 def build_dataset(config: Config) -> Dataset:
@@ -87,22 +90,25 @@ def build_network(config: Config, task: Task, most: int | None = None) -> Networ
 @contextmanager
 def _at_most(most: int) -> Iterator[None]:
     """Stop at the parameter with which a model has far more than `most` bytes, before its memory is filled."""
-    left = SLACK * most
+    left, builder = SLACK * most, get_ident()
     message = f"the model that is described is far larger than the {most:,} bytes of weights that are saved with it"
 
     def count(module: nn.Module, name: str, parameter: nn.Parameter) -> None:
         nonlocal left
+        if get_ident() != builder:  # torch calls this for a model of any thread
+            return
         left -= parameter.numel() * parameter.element_size()
         if left < 0:
             raise RunError(message)
 
-    hook = register_module_parameter_registration_hook(count)
-    try:
-        yield
-    except (RuntimeError, OverflowError, MemoryError) as error:  # more than the machine has
-        raise RunError(message) from error
-    finally:
-        hook.remove()
+    with MEASURING:
+        hook = register_module_parameter_registration_hook(count)
+        try:
+            yield
+        except (RuntimeError, OverflowError, MemoryError) as error:  # more than the machine has
+            raise RunError(message) from error
+        finally:
+            hook.remove()
 
 
 def _refusal(task: Task, name: str, problem: str) -> ConfigError:

@@ -10,4 +10,15 @@ for module in iter_modules(__path__):
 from reliability.table import TABLES  # noqa: E402
 
 TABLES.sort(key=lambda table: ("resume", "faults", "data", "config", "attacks", "damage", "ablation").index(table.name))
-__all__ = ["TABLES"]
+__all__ = ["TABLES", "listed"]
+
+
+def listed() -> str:
+    """All rows, as docs/reliability.md has them; rows of one promise stand together."""
+    lines = []
+    for table in TABLES:
+        lines += ["", f"### {table.name}", "", "| row | what is promised | held by |", "|---|---|---|"]
+        for row in table.rows:
+            promise = row.promise.replace("|", "\\|")
+            lines.append(f"| {row.number} | {promise} | {'test' if row.quick else 'script'} |")
+    return "\n".join(lines[1:])

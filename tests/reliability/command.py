@@ -14,13 +14,17 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing.connection import wait
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 WARM = ["reliability.warm"]
 HERE = Path(__file__).resolve().parents
 os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE[1]), str(HERE[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
 """Where the fork server, which takes no sys.path, finds what it is to import; without that every command is cold."""
+ASKING = Lock()
+"""Starting a process asks how all others ended; of two threads that ask at once, one reads 255 instead of the code."""
 Arm = Callable[[], None]
 """Called in the new process before the command: patches what is to fail, sets a limit. At module level, or partial."""
 
@@ -71,21 +75,22 @@ class Running:
         """Wait for something that the command does; AssertionError where it ends or takes too long before."""
         deadline = time.monotonic() + seconds
         while not met():
-            assert self.process.is_alive(), f"ended before that: {self.error}"
+            assert not wait([self.process.sentinel], 0), f"ended before that: {self.error}"
             assert time.monotonic() < deadline, f"not within {seconds} s: {self.error}"
             time.sleep(0.005)
 
     def wait(self, seconds: float = 120) -> Ended:
         """How it ended; AssertionError (and the process killed) where it takes longer than that."""
-        self.process.join(seconds)
+        over = wait([self.process.sentinel], seconds)
         taken = time.monotonic() - self.started
-        if self.process.is_alive():
+        if not over:
             self.send(signal.SIGKILL)
-            self.process.join()
             raise AssertionError(f"still running after {seconds} s: {self.error}")
         used = self.folder / "used.json"
         spent = json.loads(used.read_text()) if used.exists() else {"memory": 0.0, "work": 0.0}
-        return Ended(self.process.exitcode, _text(self.folder / "stdout"), self.error, taken, **spent)
+        with ASKING:
+            code = self.process.exitcode
+        return Ended(code, _text(self.folder / "stdout"), self.error, taken, **spent)
 
 
 def start(*arguments: object, cwd: Path, arm: Arm | None = None, env: dict[str, str] | None = None) -> Running:
@@ -96,7 +101,8 @@ def start(*arguments: object, cwd: Path, arm: Arm | None = None, env: dict[str, 
     folder = cwd.parent / f".{cwd.name}.command-{number}"
     folder.mkdir()
     process = context.Process(target=_main, args=([str(a) for a in arguments], str(cwd), str(folder), arm, env or {}))
-    process.start()
+    with ASKING:
+        process.start()
     return Running(process, folder)
 
 
