@@ -53,10 +53,10 @@ def cross_entropy(
     Smoothing is Szegedy et al.'s (2015).
     """
     labels = labels if mask is None else torch.where(mask, labels, 0)  # padding may hold any number
-    flat, target = scores.reshape(-1, scores.shape[-1]), labels.reshape(-1)
+    flat, target = scores.flatten(0, -2), labels.flatten()
     if mask is None:
         return F.cross_entropy(flat, target, weight, reduction="sum", label_smoothing=smoothing)
-    return total(F.cross_entropy(flat, target, weight, reduction="none", label_smoothing=smoothing), mask.reshape(-1))
+    return total(F.cross_entropy(flat, target, weight, reduction="none", label_smoothing=smoothing), mask.flatten())
 
 
 def focal(

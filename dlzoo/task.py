@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from dlzoo.data.dataset import Pieces, Sample, Subset
+from dlzoo.data.dataset import Dataset, Pieces, Sample, Subset
 from dlzoo.errors import DataError
 from dlzoo.metrics.metric import Answer, Metric
 
@@ -95,6 +95,9 @@ class Task(ABC):
 
     def fit(self, data: Subset) -> None:
         """Learn classes, vocabulary or scales from the training split alone, through `data.column`, not by decoding."""
+
+    def ready(self, dataset: Dataset) -> None:
+        """Tell a dataset what it may leave out, now that the sizes are known; called before its pieces are read."""
 
     def pieces(self, data: Subset, split: str) -> Pieces:
         """What is encoded, batched and scored in a split: the samples themselves, or windows of long ones.

@@ -1,11 +1,12 @@
 """The order of training, the cache, workers: the same batches wherever they come from."""
 
+import multiprocessing
 from random import Random
 
 import pytest
 import torch
 
-from dlzoo.engine import encoded
+from dlzoo.engine import cache, encoded
 from dlzoo.engine.loader import Loader, Scored, batches
 from dlzoo.engine.order import Order, micro_batches
 from dlzoo.errors import DataError
@@ -117,12 +118,91 @@ def test_drawing_differs_by_epoch_and_piece_alone():
 
 def test_the_cache_gives_what_encoding_gives(monkeypatch):
     in_memory = run(Count())
-    monkeypatch.setattr(encoded, "IN_MEMORY", 100)
+    monkeypatch.setattr(cache, "IN_MEMORY", 100)
     assert same(in_memory, run(Count()))
-    kept = encoded.Kept(Count(), Numbers(37))
+    kept = cache.Kept(Count(), Numbers(37))
     assert kept.gather([5, 3], 0)["value"].tolist() == [[5, 0], [3, 0]]
     assert [t.tolist() for t in kept.gather([1, 8], 0)["tokens"]] == [[0, 1], [0, 1]]
     assert kept.lengths().tolist() == [i % 7 + 1 for i in range(37)]
+
+
+class Files(Numbers):
+    """Pieces that are files to decode; those that were, in this process, are counted."""
+
+    decodes = True
+
+    def __init__(self, count, bad=None):
+        super().__init__(count, bad)
+        self.opened = []
+
+    def __getitem__(self, index):
+        self.opened.append(index)
+        return super().__getitem__(index)
+
+
+class Dense(Count):
+    """A task whose examples are all alike."""
+
+    def __init__(self):
+        super().__init__()
+        self.ragged = ()
+
+    def encode(self, sample, rng=None):
+        return {"value": torch.tensor([sample["number"], 0.0])}
+
+    def collate(self, columns):
+        return Batch({"x": columns["value"], "value": columns["value"]}, {}, count=len(columns["value"]))
+
+
+def grown(files, workers=0, start=0, stop=12):
+    made = Loader(Dense(), files, batch_size=8, seed=3, workers=workers)
+    windows = [[(b.indices, b.inputs["x"], b.inputs["value"]) for b in window] for window in made.windows(start, stop)]
+    return windows, made
+
+
+@pytest.mark.parametrize("start", [0, 3])
+@pytest.mark.parametrize("place", ["memory", "file", "nowhere"])
+def test_many_files_are_decoded_as_they_are_wanted_and_once(place, start, monkeypatch):
+    eager, _ = grown(Numbers(37), start=start)
+    monkeypatch.setattr(cache, "FEW", 10)
+    monkeypatch.setattr(cache, "IN_MEMORY", 10**6 if place == "memory" else 100)
+    if place == "nowhere":
+        monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10}))
+    for workers in (0, 1, 2):
+        windows, made = grown(files := Files(37), workers, start)
+        assert same(windows, eager)
+        if place == "nowhere":
+            assert isinstance(made.source, encoded.Fresh)
+        else:
+            assert made.source.whole and len(files.opened) <= (
+                1 if workers else 38
+            )  # the first one twice, for its size
+    assert not multiprocessing.active_children()
+
+
+def test_the_first_batch_does_not_wait_for_the_last_file(monkeypatch):
+    monkeypatch.setattr(cache, "FEW", 10)
+    made = Loader(Dense(), files := Files(37), batch_size=8, seed=3)
+    next(made.windows(0, 5))
+    assert len(files.opened) == 9
+
+
+def test_a_damaged_file_is_named_when_its_batch_comes(monkeypatch):
+    monkeypatch.setattr(cache, "FEW", 10)
+    for workers in (0, 2):
+        with pytest.raises(DataError, match="^file.csv:13: the picture is broken$"):
+            for _ in Loader(Dense(), Files(37, bad=11), batch_size=8, workers=workers).windows(0, 5):
+                pass
+
+
+def test_a_split_that_is_scored_again_is_decoded_once_in_workers_too(monkeypatch):
+    monkeypatch.setattr(cache, "FEW", 10)
+    seen = []
+    for workers in (0, 2):
+        held = Scored(Dense(), files := Files(37), 8, workers=workers)
+        seen += [[(batch.indices, batch.inputs["x"].tolist()) for batch in held] for _ in range(2)]
+        assert held.source.whole and len(files.opened) == (1 if workers else 38)
+    assert seen[0] == seen[1] == seen[2] == seen[3] and sum(len(indices) for indices, _ in seen[0]) == 37
 
 
 def test_evaluation_takes_every_piece_once_over_the_processes():

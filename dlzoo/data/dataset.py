@@ -31,6 +31,10 @@ class Dataset(ABC):
     """The keys of its samples; a property where the arguments decide."""
     along: str | None = None
     """'time' or 'text' where a split cuts inside the samples (one long text, a few series), not between them."""
+    decodes: bool = False
+    """Whether each sample is a file to decode: where there are many, that is done as they are wanted, by workers."""
+    least: int | None = None
+    """Pixels that the sides of a picture must keep: a decoder that can may give a smaller one than is in the file."""
     skipped: Skipped | None = None
     """Where it is set, before anything is read: what cannot be read is left out, and counted here."""
 
@@ -114,6 +118,11 @@ class Subset:
 
     def __getitem__(self, index: int) -> Sample:
         return self.dataset[self.indices[index]]
+
+    @property
+    def decodes(self) -> bool:
+        """Whether each sample is a file to decode."""
+        return self.dataset.decodes
 
     def some(self, count: int) -> Iterator[Sample]:
         """`count` samples, evenly spread, or all; those that cannot be read are passed over where they are skipped."""

@@ -32,6 +32,7 @@ class ImageFolder(Dataset):
     """
 
     gives = ("image", "label")
+    decodes = True
 
     def __init__(self, path: str, mode: Literal["grey", "rgb"] = "rgb", csv: str | None = None):
         self.path = existing(path, folder=True)
@@ -60,14 +61,14 @@ class ImageFolder(Dataset):
     def _image(self, file: Path) -> Tensor:
         """The picture in a file. Raises DataError where its sum is not the listed one."""
         if file not in self._sums:
-            return read_image(file, self.mode)
+            return read_image(file, self.mode, least=self.least)
         content = existing(file, folder=False).read_bytes()
         if (found := hashlib.sha256(content).hexdigest()) != self._sums[file]:
             raise DataError(
                 f"{printable(str(file))}: the file has changed: its sha256 is {found[:12]}..., and "
                 f"{printable(str(self.csv))} says {printable(self._sums[file][:12])}..."
             )
-        return read_image(content, self.mode, str(file))
+        return read_image(content, self.mode, str(file), self.least)
 
     def column(self, key: str) -> list[Any]:
         """`label`; `path`, as text below the folder; `image` is not decoded for this."""

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
+from torch import Tensor
 
 from dlzoo.data.dataset import Pieces
-from dlzoo.engine import encoded
+from dlzoo.engine import cache
+from dlzoo.engine.cache import Growing, Progress
+from dlzoo.engine.encoded import Direct, Fresh, Indices, Source
 from dlzoo.engine.order import Order, micro_batches
 from dlzoo.engine.processes import Processes
 from dlzoo.engine.workers import in_workers
 from dlzoo.errors import DataError
 from dlzoo.task import Batch, Columns, Task
 
-Progress = Callable[[Iterable[int]], Iterable[int]]
+Parts = Callable[[], Iterator[tuple[Indices, int]]]
+"""The pieces of each batch and the epoch that they are wanted in, in order, from the start as often as it is called."""
 
 
 class Loader:
@@ -38,7 +42,7 @@ class Loader:
         if not len(pieces):
             raise DataError("the train split is empty: no piece of it is left to train on")
         self.task, self.pieces, self.workers = task, pieces, workers
-        self.source = encoded.source(task, pieces, seed, progress)
+        self.source = cache.source(task, pieces, seed, progress)
         self.order = Order(len(pieces), batch_size, seed, self.source.lengths())
         self.accumulate = accumulate
         self.rank, self.world = (processes.rank, processes.world) if processes else (0, 1)
@@ -57,36 +61,24 @@ class Loader:
 
     def windows(self, start: int, stop: int) -> Iterator[list[Batch]]:
         """The micro-batches of this process for each update from `start` to `stop`; none without a term."""
-        ahead = None
-        if self.workers and isinstance(self.source, encoded.Fresh):
-            jobs = ((indices, self.epoch(step)) for step in range(start, stop) for indices in self._parts(step))
-            ahead = in_workers(self.source, jobs, self.workers)
+
+        def parts() -> Iterator[tuple[Indices, int]]:
+            return ((indices, self.epoch(step)) for step in range(start, stop) for indices in self._parts(step))
+
+        found = _batches(self.task, self.source, parts, self.workers)
         for step in range(start, stop):
-            batches = []
-            for indices in self._parts(step):
-                found = next(ahead) if ahead else self.source.gather(indices, self.epoch(step))
-                batches.append(_batch(self.task, found, indices))
+            batches = [next(found) for _ in self._parts(step)]
             yield [batch for batch in batches if batch.count]
 
-    def _parts(self, step: int) -> list[list[int]]:
+    def _parts(self, step: int) -> tuple[Tensor, ...]:
         window = self.order.window(step)
-        parts = micro_batches(window, self.order.batch_size, self.accumulate, self.rank, self.world)
-        return [part.tolist() for part in parts]
+        return micro_batches(window, self.order.batch_size, self.accumulate, self.rank, self.world)
 
 
-def batches(task: Task, pieces: Pieces, size: int) -> Iterator[Batch]:
+def batches(task: Task, pieces: Pieces, size: int, workers: int = 0) -> Iterator[Batch]:
     """Every piece once, in order, each encoded when it is wanted: for an evaluation that is done once."""
-    gather = getattr(pieces, "gather", None)
-    for start in range(0, len(pieces), size):
-        indices = list(range(start, min(start + size, len(pieces))))
-        found = gather(indices) if gather else encoded.encode_many(task, pieces, indices)
-        yield _batch(task, found, indices)
-
-
-def _batch(task: Task, found: Columns, indices: list[int]) -> Batch:
-    batch = task.collate(found)
-    batch.indices = indices
-    return batch
+    source = Direct(pieces) if hasattr(pieces, "gather") else Fresh(task, pieces)
+    return _batches(task, source, lambda: _chunks(range(len(pieces)), size), workers)
 
 
 class Scored:
@@ -96,15 +88,55 @@ class Scored:
     """
 
     def __init__(
-        self, task: Task, pieces: Pieces, size: int, processes: Processes | None = None, progress: Progress = iter
+        self,
+        task: Task,
+        pieces: Pieces,
+        size: int,
+        processes: Processes | None = None,
+        progress: Progress = iter,
+        workers: int = 0,
     ):
-        self.task, self.size = task, size
-        self.source = encoded.Direct(pieces) if hasattr(pieces, "gather") else encoded.Kept(task, pieces, progress)
+        self.task, self.size, self.workers = task, size, workers
+        self.source = cache.kept(task, pieces, progress)
         lengths = self.source.lengths()
         order = range(len(pieces)) if lengths is None else torch.argsort(lengths, stable=True).tolist()
         self.mine = order[processes.rank :: processes.world] if processes else order
 
     def __iter__(self) -> Iterator[Batch]:
-        for start in range(0, len(self.mine), self.size):
-            indices = list(self.mine[start : start + self.size])
-            yield _batch(self.task, self.source.gather(indices, 0), indices)
+        return _batches(self.task, self.source, lambda: _chunks(self.mine, self.size), self.workers)
+
+
+def _chunks(indices: Sequence[int], size: int) -> Iterator[tuple[Indices, int]]:
+    return ((list(indices[start : start + size]), 0) for start in range(0, len(indices), size))
+
+
+def _batches(task: Task, source: Source, parts: Parts, workers: int) -> Iterator[Batch]:
+    """A batch for each part, in order; what has to be encoded for it is, ahead, by so many worker processes."""
+    for indices, found in _columns(source, parts, workers):
+        batch = task.collate(found)
+        batch.indices = _list(indices)
+        yield batch
+
+
+def _columns(source: Source, parts: Parts, workers: int) -> Iterator[tuple[Indices, Columns]]:
+    wanted = parts()
+    if workers and isinstance(source, Fresh):
+        listed = ((_list(indices), epoch) for indices, epoch in wanted)
+        for (given, _), found in in_workers(source, listed, workers):
+            yield given, found
+    elif workers and isinstance(source, Growing) and not source.whole:
+        ahead = in_workers(source.fresh, source.missing(parts()), workers)
+        for indices, epoch in wanted:
+            while not source.has(indices):
+                (new, _), found = next(ahead)
+                source.put(new, found)
+            yield indices, source.gather(indices, epoch)
+            if source.whole:
+                break
+        ahead.close()  # ends the processes
+    for indices, epoch in wanted:
+        yield indices, source.gather(indices, epoch)
+
+
+def _list(indices: Indices) -> list[int]:
+    return indices.tolist() if isinstance(indices, Tensor) else list(indices)

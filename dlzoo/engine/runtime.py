@@ -2,7 +2,7 @@
 
 import math
 import os
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -66,7 +66,9 @@ class Runtime:
         self.rng.manual_seed(seed)
 
     def autocast(self) -> AbstractContextManager[Any]:
-        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype is not torch.float32)
+        if self.dtype is torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
 
     def total(self, count: int) -> float:
         """`count` summed over the processes; at least 1."""

@@ -13,7 +13,7 @@ import signal
 import sys
 import traceback
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from multiprocessing import util
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -39,20 +39,21 @@ class LostWorker(ResourceError):  # noqa: N818
     """A worker that died or is stuck; raised before anything of the next update is done."""
 
 
-def in_workers(source: encoded.Fresh, jobs: Iterator[Job], count: int) -> Iterator[Columns]:
-    """The columns of each job, in order, from `count` processes that are ahead of the training, across epochs too.
+def in_workers(source: encoded.Fresh, jobs: Iterator[Job], count: int) -> Generator[tuple[Job, Columns]]:
+    """Each job and its columns, in order, from `count` processes that are ahead of the training, across epochs too.
 
     Raises the UserError that a worker met, at its turn, and LostWorker.
     """
     workers = _Workers(source, count)
-    given: deque[int] = deque()
+    given: deque[tuple[int, Job]] = deque()
     for number, job in enumerate(jobs):
         if len(given) == AHEAD * count:
-            yield workers.take(given.popleft())
+            worker, oldest = given.popleft()
+            yield oldest, workers.take(worker)
         workers.give(number % count, job)
-        given.append(number % count)
-    while given:
-        yield workers.take(given.popleft())
+        given.append((number % count, job))
+    for worker, oldest in given:
+        yield oldest, workers.take(worker)
 
 
 class _Workers:

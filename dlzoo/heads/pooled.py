@@ -31,7 +31,7 @@ class Pooled(nn.Module):
         self.pool = pool
         if pool == "attention":
             self.attention = nn.Linear(features.dim, 1)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
         self.linear = nn.Linear(features.dim, out)
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:

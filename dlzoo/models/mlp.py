@@ -47,10 +47,10 @@ class MLP(nn.Module):
         width = in_features * context + (self.embed.dim if self.embed else 0)
         self.layers = nn.ModuleList()
         for _ in range(depth):
-            normalize = {"none": nn.Identity, "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}[norm]
-            self.layers.append(
-                nn.Sequential(nn.Linear(width, dim), normalize(dim), activate(activation), nn.Dropout(dropout))
-            )
+            layer: list[nn.Module] = [nn.Linear(width, dim)]
+            layer += [{"batch": nn.BatchNorm1d, "layer": nn.LayerNorm}[norm](dim)] if norm != "none" else []
+            layer += [activate(activation), *([nn.Dropout(dropout)] if dropout else [])]
+            self.layers.append(nn.Sequential(*layer))
             width = dim
         self.residual = residual
         self.features = Features("vector", width)

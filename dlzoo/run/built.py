@@ -38,6 +38,7 @@ class Built:
     @cached_property
     def pieces(self) -> dict[str, Pieces]:
         """What each split is encoded from, cut and packed once."""
+        self.task.ready(self.dataset)
         return {name: self.task.pieces(split, name) for name, split in self.splits.items()}
 
     def loader(self, progress: Progress = iter) -> Loader:

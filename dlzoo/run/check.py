@@ -7,7 +7,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -70,40 +70,29 @@ def _forecast(built: Built, splits: dict[str, Any], steps: int) -> dict[str, Any
     """Seconds, memory and disk of the whole run, from a few updates and one evaluated batch."""
     from dlzoo.engine import optimizer
     from dlzoo.engine.loader import Scored
-    from dlzoo.engine.loop import train
     from dlzoo.run.session import Session
 
-    config, task, train_config = built.config, built.task, built.config.train
+    config, task = built.config, built.task
     started = time.perf_counter()
     loader = built.loader()
     reading = time.perf_counter() - started
     session = Session(config, task, built.network, built.runtime, max(steps, STEPS + 1))
-    rows = train(
-        session.network,
-        task,
-        loader,
-        session.optimizer,
-        built.runtime,
-        session.lr,
-        steps=STEPS + 1,
-        clip=train_config.clip,
-        average=session.average,
-    )
-    seconds = list(_laps(rows))
-    update = statistics.median(seconds[1:])
+    laps = [list(_laps(session.rows(loader, STEPS + 1))) for _ in range(2)]  # again: what is decoded once is kept then
+    first, later = (statistics.median(lap[1:]) for lap in laps)
+    epoch = min(steps, len(loader))
+    training = laps[0][0] + first * epoch + later * (steps - epoch)
     evaluation = 0.0
     if "validation" in splits:
-        size = config.evaluate.batch_size or train_config.batch_size
+        size = config.evaluate.batch_size or config.train.batch_size
         held = Scored(task, splits["validation"], size, built.runtime.processes)
-        started = time.perf_counter()
-        session.evaluate(islice(held, 1))
-        evaluation = (time.perf_counter() - started) * math.ceil(len(splits["validation"]) / size)
-    evaluations = math.ceil(steps / (config.evaluate.every or len(loader)))
+        first, again = (_seconds(lambda: session.evaluate(islice(held, 1))) for _ in range(2))
+        times = math.ceil(steps / (config.evaluate.every or len(loader)))
+        evaluation = (first + again * (times - 1)) * math.ceil(len(splits["validation"]) / size)
     weights = _bytes(built.network.state_dict())
     state = _bytes(optimizer.state(session.optimizer, built.network)) + (weights if session.average else 0)
     return {
-        "seconds_per_update": update,
-        "seconds": reading + seconds[0] + update * steps + evaluation * evaluations,
+        "seconds_per_update": training / steps,
+        "seconds": reading + training + evaluation,
         "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         * (1 if sys.platform == "darwin" else 1024)
         / 1e6,
@@ -119,6 +108,12 @@ def _laps(rows: Iterator[Any]) -> Iterator[float]:
         now = time.perf_counter()
         yield now - before
         before = now
+
+
+def _seconds(act: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    act()
+    return time.perf_counter() - started
 
 
 def _bytes(tensors: dict[str, Any]) -> int:

@@ -26,6 +26,7 @@ from dlzoo.run.agreement import changed
 from dlzoo.run.answers import write_json
 from dlzoo.run.build import build_dataset, build_splits
 from dlzoo.run.folder import closed
+from dlzoo.run.resolve import workers
 from dlzoo.task import Batch, Task
 
 KEEP = 5000
@@ -33,15 +34,21 @@ KEEP = 5000
 
 
 def score(
-    network: nn.Module, task: Task, pieces: Pieces, runtime: Runtime, batch_size: int, write: Path | None = None
+    network: nn.Module,
+    task: Task,
+    pieces: Pieces,
+    runtime: Runtime,
+    batch_size: int,
+    write: Path | None = None,
+    workers: int = 0,
 ) -> Scores:
     """Score every piece once: metrics, intervals, baseline; memory does not grow with their number.
 
-    write: a file for every answer with its source and the truth, as JSON lines.
+    write: a file for every answer with its source and the truth, as JSON lines. workers: processes that encode.
     """
     if not len(pieces):
         raise DataError("there is nothing to score in this split")
-    return _scored(network, task, batches(task, pieces, batch_size), pieces.source, runtime, write)
+    return _scored(network, task, batches(task, pieces, batch_size, workers), pieces.source, runtime, write)
 
 
 def _scored(
@@ -132,6 +139,7 @@ def evaluate(
     folder = output or (model.run / "evaluate" / name if model.run else None)
     write = folder / "predictions.jsonl" if folder else None
     dataset = build_dataset(replace(config, data=_elsewhere(config.data, data)) if data else config)
+    task.ready(dataset)
     if not data and changed(model.meta, dataset):
         why = "samples that were trained on may be among those that are scored"
         print(f"warning: the data is not what this model was trained with; {why}", file=sys.stderr)
@@ -143,7 +151,7 @@ def evaluate(
     else:
         subset = _whole(dataset) if data else _split(dataset, task, config, split)
         pieces = task.pieces(subset, "test" if data else split)
-        scores = score(model.network, task, pieces, model.runtime, size, write)
+        scores = score(model.network, task, pieces, model.runtime, size, write, workers(task, subset))
     result = summary(task, scores, run=str(run), split=name)
     if dataset.skipped is not None and dataset.skipped.count:
         print(f"warning: {printable(str(dataset.skipped))}", file=sys.stderr)

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from dlzoo.engine import loop
 from dlzoo.engine.loader import Loader
-from dlzoo.engine.loop import Scores
+from dlzoo.engine.loop import Row, Scores
 from dlzoo.engine.record import Record, finite
 from dlzoo.engine.workers import LostWorker
 from dlzoo.errors import DataError, UserError
@@ -51,18 +50,7 @@ class Fit:
                 return False
             self.save()
         self.record.start(session.step, session.steps)
-        rows = loop.train(
-            session.network,
-            session.task,
-            self.loader,
-            session.optimizer,
-            session.runtime,
-            session.lr,
-            start=session.step,
-            steps=session.step if session.exhausted else session.steps,
-            clip=plan.clip,
-            average=session.average,
-        )
+        rows = session.rows(self.loader, session.step if session.exhausted else None)
         for row in self._saved_if_lost(rows):
             session.take(row)
             self.record.advance()
@@ -88,7 +76,7 @@ class Fit:
                 break
         return True
 
-    def _saved_if_lost(self, rows: Iterator[loop.Row]) -> Iterator[loop.Row]:
+    def _saved_if_lost(self, rows: Iterator[Row]) -> Iterator[Row]:
         """The rows; where the data of an update cannot be had, so that nothing of it is done, the others are saved."""
         try:
             yield from rows
@@ -152,7 +140,7 @@ class Fit:
         """Wall-clock seconds of the run, without its pauses."""
         return round(time.monotonic() - self.started, 2)
 
-    def facts(self, row: loop.Row) -> dict[str, Any]:
+    def facts(self, row: Row) -> dict[str, Any]:
         """A row of metrics.jsonl for an update."""
         epoch = round(row.step / len(self.loader), 4)
         numbers = {"loss": row.loss.item(), "norm": row.norm.item(), "lr": row.lr}

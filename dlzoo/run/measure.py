@@ -67,7 +67,7 @@ def _case(task: str, model: dict[str, Any]) -> Case:
         "model": model,
         "optimizer": {"name": "sgd", "lr": 0.05},
         "schedule": "constant",
-        "train": {"epochs": 1, "batch_size": 8, "device": "cpu", "threads": 1},
+        "train": {"epochs": 1, "batch_size": 8, "clip": 1.0, "device": "cpu", "threads": 1},
     }
     return Case(f"{task} {model['name']}", from_dict(values))
 
@@ -139,10 +139,8 @@ def _train(built: Built, accumulate: int) -> None:
     config, task, runtime = built.config, built.task, built.runtime
     loader = Loader(task, built.pieces["train"], batch_size=8, accumulate=accumulate, processes=runtime.processes)
     session = Session(config, task, built.network, runtime, len(loader) + 1)
-    for _ in loop.train(
-        session.network, task, loader, session.optimizer, runtime, session.lr, steps=session.steps, clip=1.0
-    ):
-        pass
+    for row in session.rows(loader):
+        session.take(row)
 
 
 def _scores(built: Built, size: int) -> dict[str, float]:

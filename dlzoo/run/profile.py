@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from dlzoo.config import Config
-from dlzoo.engine.loop import train
 from dlzoo.engine.runtime import Runtime
 from dlzoo.run.built import Built, build
 from dlzoo.run.memory import explained
@@ -98,17 +97,7 @@ def measure(built: Built) -> dict[str, Any]:
     runtime.update = watch.around("optimizer", runtime.update)  # type: ignore[method-assign]
     session.network.forward = watch.around("forward", session.network.forward)  # type: ignore[method-assign]
     loader.windows = _timed_windows(watch, loader.windows)  # type: ignore[method-assign]
-    rows = train(
-        session.network,
-        task,
-        loader,
-        session.optimizer,
-        runtime,
-        session.lr,
-        steps=steps,
-        clip=plan.clip,
-        average=session.average,
-    )
+    rows = session.rows(loader)
     laps: list[float] = []
     shares = []
     for _ in range(WARM):

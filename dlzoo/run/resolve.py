@@ -14,7 +14,8 @@ from torch import nn
 
 from dlzoo import __version__
 from dlzoo.config import Config
-from dlzoo.data.dataset import Dataset
+from dlzoo.data.dataset import Dataset, Pieces
+from dlzoo.engine.cache import decoded
 from dlzoo.engine.optimizer import FUSED, fused
 from dlzoo.engine.runtime import Runtime
 from dlzoo.task import Task
@@ -38,16 +39,19 @@ def resolve(config: Config, dataset: Dataset, task: Task, network: nn.Module, ru
             epochs=EPOCHS if train.epochs is None and train.steps is None else train.epochs,
             device=runtime.device.type,  # type: ignore[arg-type]
             threads=runtime.threads,
-            workers=workers(task) if train.workers is None else train.workers,
+            workers=workers(task, dataset) if train.workers is None else train.workers,
             channels_last=layout if train.channels_last is None else train.channels_last,
         ),
         evaluate=replace(config.evaluate, monitor=config.evaluate.monitor or task.monitor),
     )
 
 
-def workers(task: Task) -> int:
-    """Processes that encode: none where that is done once, else a core's each but for the training's, four at most."""
-    return min(4, (os.cpu_count() or 1) - 1) if task.draws else 0
+def workers(task: Task, data: Pieces) -> int:
+    """Processes that encode: a core's each but for the training's, four at most, where there is much to do for them.
+
+    That is where samples are encoded anew in every epoch, or are many files to decode.
+    """
+    return min(4, (os.cpu_count() or 1) - 1) if task.draws or decoded(data) else 0
 
 
 def environment(runtime: Runtime) -> dict[str, Any]:

@@ -59,7 +59,9 @@ def scan(built: Built) -> dict[str, Any]:
 
     `errors` are the first of the `bad` samples; `warnings` are sentences.
     """
-    looks = {name: _look(built.task, name, split, built.pieces[name]) for name, split in built.splits.items()}
+    pieces, built.dataset.least = built.pieces, None  # pictures are looked at as they are in their files
+    looks = {name: _look(built.task, name, split, pieces[name]) for name, split in built.splits.items()}
+    built.task.ready(built.dataset)
     skipped = built.dataset.skipped
     rows = Look()  # of files, that never became samples of a split
     if skipped and built.config.split.on_error == "error":

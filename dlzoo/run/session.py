@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from dlzoo.config import Config
-from dlzoo.engine import checkpoint, optimizer, schedule
+from dlzoo.engine import checkpoint, loop, optimizer, schedule
 from dlzoo.engine.average import Average
 from dlzoo.engine.checkpoint import State
-from dlzoo.engine.loop import Row, Scores, evaluate
+from dlzoo.engine.loader import Loader
+from dlzoo.engine.loop import Row, Scores
 from dlzoo.engine.record import finite
 from dlzoo.engine.runtime import Runtime
 from dlzoo.errors import ConfigError, RunError, choose
@@ -57,6 +58,12 @@ class Session:
         """The learning rate of update number `step` (from 0)."""
         return self.config.optimizer.lr * schedule.factor(self.config.schedule, step, self.steps) * self.drops.factor
 
+    def rows(self, loader: Loader, stop: int | None = None) -> Iterator[Row]:
+        """The updates from where the session stands to number `stop`, or to the last; each is to be taken."""
+        train, stop = self.config.train, self.steps if stop is None else stop
+        parts = (self.network, self.task, loader, self.optimizer, self.runtime, self.lr)
+        return loop.train(*parts, start=self.step, steps=stop, clip=train.clip, average=self.average)
+
     def take(self, row: Row) -> None:
         """Note that an update is done."""
         self.step = row.step
@@ -73,7 +80,7 @@ class Session:
     def evaluate(self, batches: Iterable[Batch]) -> Scores:
         """Score the weights that count: the averaged ones, where there are any."""
         with self.average.applied(self.network) if self.average else nullcontext():
-            return evaluate(self.network, self.task, batches, self.runtime)
+            return loop.evaluate(self.network, self.task, batches, self.runtime)
 
     def judge(self, scores: Scores, epoch: float) -> bool:
         """Whether these scores are the best so far: the same score with a lower loss is better, NaN never is.

@@ -180,7 +180,8 @@ def _prepare(run: Run, built: Built, state: State | None, record: Record, interr
     held = None
     if "validation" in built.splits:
         size = config.evaluate.batch_size or config.train.batch_size
-        held = Scored(task, built.pieces["validation"], size, processes, reading("validation"))
+        workers = config.train.workers or 0
+        held = Scored(task, built.pieces["validation"], size, processes, reading("validation"), workers)
     session = Session(config, task, built.network, built.runtime, built.steps)
     fit = Fit(run, session, loader, held, record, interrupt, started)
     if state is not None:
@@ -218,9 +219,8 @@ def _test(run: Run, built: Built, record: Record, quiet: bool) -> Outcome:
     if "test" in built.splits:
         folder = run.path / "evaluate" / "test"
         size = config.evaluate.batch_size or config.train.batch_size
-        scores = evaluate.score(
-            built.network, task, built.pieces["test"], built.runtime, size, folder / "predictions.jsonl"
-        )
+        pieces, write = built.pieces["test"], folder / "predictions.jsonl"
+        scores = evaluate.score(built.network, task, pieces, built.runtime, size, write, config.train.workers or 0)
         result = evaluate.summary(task, scores, run=str(run.path), split="test")
         files.write_json(folder / "metrics.json", result)
         report.scored(run.path / "figures", task, scores)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dlzoo.choices import Amount, Augment, Chance, ClassificationLoss, Count, Pool, Share
-from dlzoo.data.dataset import Sample, Subset
+from dlzoo.data.dataset import Dataset, Sample, Subset
 from dlzoo.errors import DataError
 from dlzoo.features import Features
 from dlzoo.heads.pooled import Pooled
@@ -67,6 +67,9 @@ class ImageClassification(ClassificationTask):
         self.normalize = normalize
         self.pool = pool
 
+    def ready(self, dataset: Dataset) -> None:
+        dataset.least = max(self.height, self.width)
+
     def fit(self, data: Subset) -> None:
         self.fit_labels(data.column("label"))
         shapes, means, squares = set(), [], []
@@ -116,6 +119,8 @@ class ImageClassification(ClassificationTask):
         return Batch({"x": x}, self.targets(columns), count=len(x))
 
     def augment(self, batch: Batch, rng: torch.Generator) -> Batch:
+        if self.changes == "none" and not self.erase:
+            return batch
         return replace(batch, inputs={"x": change(batch.inputs["x"], self.changes, self.erase, rng)})
 
     def head(self, backbone: nn.Module) -> nn.Module:
@@ -125,7 +130,9 @@ class ImageClassification(ClassificationTask):
     def read(self, source: Path | str) -> Iterator[Sample | DataError]:
         from dlzoo.transforms.decode import read_image
 
-        yield {"image": read_image(Path(source), "grey" if self.channels == 1 else "rgb"), "source": str(source)}
+        least = max(self.height, self.width)
+        image = read_image(Path(source), "grey" if self.channels == 1 else "rgb", least=least)
+        yield {"image": image, "source": str(source)}
 
     def state_dict(self) -> dict[str, Any]:
         learned = ("channels", "height", "width", "mean", "std")

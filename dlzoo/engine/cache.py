@@ -1,0 +1,237 @@
+"""Pieces that are encoded once, where encoding draws nothing, so that a batch is one gather."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dlzoo.data.dataset import Pieces
+from dlzoo.engine.encoded import CHUNK, Direct, Fresh, Indices, Source, alike, encode, encode_many
+from dlzoo.errors import ResourceError
+from dlzoo.task import Columns, Task
+
+IN_MEMORY = 2 * 2**30
+"""Bytes of encoded pieces that are kept in memory; what is beyond is kept in a memory-mapped temporary file."""
+FEW = 2000
+"""Pieces of a file each that are all encoded, and seen to be whole, before the first update."""
+Progress = Callable[[Iterable[int]], Iterable[int]]
+
+
+def source(task: Task, pieces: Pieces, seed: int, progress: Progress = iter) -> Source:
+    """What the batches of a training are gathered from, whichever is right for the task and the kind of data."""
+    if task.draws and not hasattr(pieces, "gather"):
+        return Fresh(task, pieces, seed)
+    return kept(task, pieces, progress)
+
+
+def kept(task: Task, pieces: Pieces, progress: Progress = iter) -> Source:
+    """What the batches of a split that is read again and again are gathered from: a cache, if pieces cannot gather."""
+    if hasattr(pieces, "gather"):
+        return Direct(pieces)
+    if task.ragged or not decoded(pieces):
+        return Kept(task, pieces, progress)
+    growing = Growing(task, pieces)
+    return growing if growing.columns else growing.fresh
+
+
+def decoded(pieces: Pieces) -> bool:
+    """Whether pieces are so many files to decode that the first batch should not wait for the last of them."""
+    return getattr(pieces, "decodes", False) and len(pieces) > FEW
+
+
+class Kept:
+    """Every piece encoded once, column by column."""
+
+    def __init__(self, task: Task, pieces: Pieces, progress: Callable[[Iterable[int]], Iterable[int]] = iter):
+        self.count = len(pieces)
+        first = encode(task, pieces, 0)
+        limit = IN_MEMORY // max(1, len(first))
+        self.columns: dict[str, _Dense | _Ragged] = {
+            name: (_Ragged if name in task.ragged else _Dense)(tensor, self.count, limit)
+            for name, tensor in first.items()
+        }
+        for start in progress(range(0, self.count, CHUNK)):
+            indices = range(start, min(start + CHUNK, self.count))
+            found = encode_many(task, pieces, indices)
+            here = {name: values[0] for name, values in found.items()}
+            alike(here, first, task.ragged, pieces.source(start))
+            for name, values in found.items():
+                self.columns[name].add(values)
+        for column in self.columns.values():
+            column.close()
+
+    def __len__(self) -> int:
+        return self.count
+
+    def gather(self, indices: Indices, epoch: int) -> Columns:
+        chosen = torch.as_tensor(indices)
+        return {name: column.gather(chosen) for name, column in self.columns.items()}
+
+    def lengths(self) -> Tensor | None:
+        ragged = [column.lengths for column in self.columns.values() if isinstance(column, _Ragged)]
+        return torch.stack(ragged).amax(0) if ragged else None
+
+
+class Growing:
+    """Every piece encoded once, when it is first wanted: here, or elsewhere and then `put`. Only dense columns.
+
+    `columns` is empty where neither memory nor half of the temporary folder's disk has room for all.
+    """
+
+    def __init__(self, task: Task, pieces: Pieces):
+        self.fresh = Fresh(task, pieces)
+        self.first = encode(task, pieces, 0)
+        self.there = torch.zeros(len(pieces), dtype=torch.bool)
+        self.whole = False
+        """Whether every piece is there."""
+        self.columns = _room(self.first, len(pieces))
+
+    def __len__(self) -> int:
+        return len(self.there)
+
+    def gather(self, indices: Indices, epoch: int) -> Columns:
+        chosen = torch.as_tensor(indices)
+        if not self.whole and len(missing := chosen[~self.there[chosen]]):
+            self.put(missing, self.fresh.gather(missing, epoch))
+        return {name: column.index_select(0, chosen) for name, column in self.columns.items()}
+
+    def put(self, indices: Indices, found: Columns) -> None:
+        """Keep the columns of some pieces."""
+        chosen = torch.as_tensor(indices)
+        here = {name: values[0] for name, values in found.items()}
+        alike(here, self.first, (), self.fresh.pieces.source(int(chosen[0])))
+        for name, values in found.items():
+            self.columns[name][chosen] = values
+        self.there[chosen] = True
+        self.whole = bool(self.there.all())
+
+    def missing(self, parts: Iterable[tuple[Indices, int]]) -> Iterator[tuple[list[int], int]]:
+        """Of each part, the pieces that neither are there nor were in a part before; ends where none is left."""
+        asked = self.there.clone()
+        for indices, epoch in parts:
+            chosen = torch.as_tensor(indices)
+            if len(new := chosen[~asked[chosen]]):
+                asked[new] = True
+                yield new.tolist(), epoch
+                if asked.all():
+                    return
+
+    def has(self, indices: Indices) -> bool:
+        """Whether these pieces are all there."""
+        return self.whole or bool(self.there[torch.as_tensor(indices)].all())
+
+    def lengths(self) -> Tensor | None:
+        return None
+
+
+def _room(first: dict[str, Tensor], count: int) -> dict[str, Tensor]:
+    """An empty column for `count` tensors like each of `first`; none where there is no room."""
+    sizes = {name: count * tensor.numel() * tensor.element_size() for name, tensor in first.items()}
+    if sum(sizes.values()) <= IN_MEMORY:
+        return {name: torch.empty((count, *tensor.shape), dtype=tensor.dtype) for name, tensor in first.items()}
+    if sum(sizes.values()) > shutil.disk_usage(tempfile.gettempdir()).free // 2:
+        return {}
+    try:
+        return {name: _reserved(sizes[name], first[name]) for name in first}
+    except OSError:  # a quota
+        return {}
+
+
+def _reserved(size: int, like: Tensor) -> Tensor:
+    """A column in a file without a name, its blocks taken: a full disk would kill whoever writes to the mapping."""
+    with tempfile.TemporaryFile() as file:
+        os.posix_fallocate(file.fileno(), 0, size)
+        return torch.frombuffer(mmap.mmap(file.fileno(), size), dtype=like.dtype).view(-1, *like.shape)
+
+
+class _Bytes:
+    """Tensors of one dtype, one after the other: in memory up to `limit` bytes, then in a file without a name."""
+
+    def __init__(self, dtype: torch.dtype, limit: int):
+        self.dtype, self.limit = dtype, limit
+        self.parts: list[Tensor] = []
+        self.held = 0
+        self.file: Any = None
+
+    def add(self, tensor: Tensor) -> None:
+        self.parts.append(tensor.reshape(-1))
+        self.held += tensor.numel() * tensor.element_size()
+        if self.held > self.limit:
+            self._spill()
+
+    def _spill(self) -> None:
+        self.limit = 16 * 2**20
+        self.file = self.file or tempfile.TemporaryFile()
+        try:
+            self.file.write(torch.cat(self.parts).view(torch.uint8).numpy())
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise ResourceError(
+                f"the encoded data fills the disk of {tempfile.gettempdir()}; set TMPDIR to a larger one"
+            ) from error
+        self.parts, self.held = [], 0
+
+    def close(self) -> Tensor:
+        """All of it, as one flat tensor (mapped, where it is in a file)."""
+        if self.file is None:
+            return torch.cat(self.parts) if self.parts else torch.empty(0, dtype=self.dtype)
+        if self.parts:
+            self._spill()
+        self.file.flush()
+        mapped = mmap.mmap(self.file.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+        self.file.close()  # the mapping keeps what is in it
+        return torch.frombuffer(mapped, dtype=self.dtype)
+
+
+class _Dense:
+    """Tensors of one shape as one tensor (N, ...)."""
+
+    def __init__(self, first: Tensor, count: int, limit: int):
+        self.shape, self.dtype, self.used = first.shape, first.dtype, 0
+        fits = count * first.numel() * first.element_size() <= limit
+        self.values = torch.empty((count if fits else 0, *first.shape), dtype=first.dtype)
+        self.bytes = None if fits else _Bytes(first.dtype, 0)
+
+    def add(self, values: Any) -> None:
+        if self.bytes is None:
+            self.values[self.used : self.used + len(values)] = values
+        else:
+            self.bytes.add(values)
+        self.used += len(values)
+
+    def close(self) -> None:
+        if self.bytes is not None:
+            self.values = self.bytes.close().view(-1, *self.shape)
+
+    def gather(self, indices: Tensor) -> Tensor:
+        return self.values.index_select(0, indices)
+
+
+class _Ragged:
+    """Tensors that differ in their first dimension, end to end in one tensor."""
+
+    def __init__(self, first: Tensor, count: int, limit: int):
+        self.rest, self.dtype = first.shape[1:], first.dtype
+        self.bytes = _Bytes(first.dtype, limit)
+        self.sizes: list[int] = []
+
+    def add(self, values: Any) -> None:
+        self.bytes.add(torch.cat(values))
+        self.sizes += map(len, values)
+
+    def close(self) -> None:
+        self.values = self.bytes.close().view(-1, *self.rest)
+        self.lengths = torch.tensor(self.sizes)
+        self.starts = torch.cat([torch.zeros(1, dtype=torch.long), self.lengths.cumsum(0)]).tolist()
+
+    def gather(self, indices: Tensor) -> list[Tensor]:
+        return [self.values[self.starts[i] : self.starts[i + 1]] for i in indices.tolist()]
