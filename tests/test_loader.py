@@ -6,7 +6,7 @@ from random import Random
 import pytest
 import torch
 
-from dlzoo.engine import cache, encoded
+from dlzoo.engine import cache, encoded, loader
 from dlzoo.engine.loader import Loader, Scored, batches
 from dlzoo.engine.order import Order, micro_batches
 from dlzoo.errors import DataError
@@ -215,7 +215,25 @@ def test_evaluation_takes_every_piece_once_over_the_processes():
         processes.rank = rank
         seen += [i for batch in Scored(Count(), Numbers(11), 4, processes) for i in batch.indices]
     assert sorted(seen) == list(range(11))
-    assert [i for batch in batches(Count(), Numbers(11), 4) for i in batch.indices] == list(range(11))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_is_evaluated_once_is_padded_little_and_in_order_but_for_a_few_batches(workers, monkeypatch):
+    monkeypatch.setattr(loader, "SORTED", 3)
+    found = list(batches(Count(), Numbers(37), 4, workers))
+    assert [len(batch.indices) for batch in found] == [4] * 9 + [1]
+    assert [sorted(i // 12 for i in batch.indices) for batch in found] == [
+        [n // 3] * len(found[n].indices) for n in range(10)
+    ]
+    for batch in found:
+        sizes = [i % 7 + 1 for i in batch.indices]
+        assert batch.inputs["x"].shape[1] == max(sizes) and max(sizes) - min(sizes) <= 3
+        assert batch.inputs["value"][:, 0].tolist() == batch.indices
+    assert [batch.indices for batch in batches(Dense(), Numbers(11), 4, workers)] == [
+        [0, 1, 2, 3],
+        [4, 5, 6, 7],
+        [8, 9, 10],
+    ]
 
 
 @pytest.mark.parametrize("workers", [0, 1])

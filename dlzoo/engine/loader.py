@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -17,6 +18,8 @@ from dlzoo.engine.workers import in_workers
 from dlzoo.errors import DataError
 from dlzoo.task import Batch, Columns, Task
 
+SORTED = 16
+"""Batches whose pieces are sorted by their length together, where each is wanted once and in order."""
 Parts = Callable[[], Iterator[tuple[Indices, int]]]
 """The pieces of each batch and the epoch that they are wanted in, in order, from the start as often as it is called."""
 
@@ -67,8 +70,7 @@ class Loader:
 
         found = _batches(self.task, self.source, parts, self.workers)
         for step in range(start, stop):
-            batches = [next(found) for _ in self._parts(step)]
-            yield [batch for batch in batches if batch.count]
+            yield [batch for batch in islice(found, len(self._parts(step))) if batch.count]
 
     def _parts(self, step: int) -> tuple[Tensor, ...]:
         window = self.order.window(step)
@@ -76,9 +78,24 @@ class Loader:
 
 
 def batches(task: Task, pieces: Pieces, size: int, workers: int = 0) -> Iterator[Batch]:
-    """Every piece once, in order, each encoded when it is wanted: for an evaluation that is done once."""
+    """Every piece once, encoded when it is wanted, in order but for a few batches of ragged ones: to evaluate once."""
     source = Direct(pieces) if hasattr(pieces, "gather") else Fresh(task, pieces)
-    return _batches(task, source, lambda: _chunks(range(len(pieces)), size), workers)
+    many = size * SORTED if task.ragged else size
+    for indices, found in _columns(source, lambda: _chunks(range(len(pieces)), many), workers):
+        yield from by_length(task, found, _list(indices), size)
+
+
+def by_length(task: Task, found: Columns, indices: list[int], size: int) -> Iterator[Batch]:
+    """Batches of at most `size` from the columns of some pieces, those of similar length together."""
+    ragged = [found[key] for key in task.ragged if key in found]
+    if not ragged and len(indices) <= size:
+        yield _batch(task, found, indices)
+        return
+    order = sorted(range(len(indices)), key=lambda i: max((len(column[i]) for column in ragged), default=0))
+    for start in range(0, len(order), size):
+        part = order[start : start + size]
+        own = {key: [v[i] for i in part] if isinstance(v, list) else v[part] for key, v in found.items()}
+        yield _batch(task, own, [indices[i] for i in part])
 
 
 class Scored:
@@ -112,10 +129,13 @@ def _chunks(indices: Sequence[int], size: int) -> Iterator[tuple[Indices, int]]:
 
 def _batches(task: Task, source: Source, parts: Parts, workers: int) -> Iterator[Batch]:
     """A batch for each part, in order; what has to be encoded for it is, ahead, by so many worker processes."""
-    for indices, found in _columns(source, parts, workers):
-        batch = task.collate(found)
-        batch.indices = _list(indices)
-        yield batch
+    return (_batch(task, found, indices) for indices, found in _columns(source, parts, workers))
+
+
+def _batch(task: Task, found: Columns, indices: Indices) -> Batch:
+    batch = task.collate(found)
+    batch.indices = _list(indices)
+    return batch
 
 
 def _columns(source: Source, parts: Parts, workers: int) -> Iterator[tuple[Indices, Columns]]:

@@ -13,7 +13,7 @@ from torch import nn
 from dlzoo import files, jsontext
 from dlzoo.config import Component, Config
 from dlzoo.data.dataset import Dataset, Pieces, Subset
-from dlzoo.engine.loader import batches
+from dlzoo.engine.loader import SORTED, batches, by_length
 from dlzoo.engine.loop import Scores, Sink
 from dlzoo.engine.loop import evaluate as run_through
 from dlzoo.engine.record import Record, finite
@@ -76,9 +76,16 @@ def _scored(
 
 
 def _sink(file: IO[str], source: Callable[[int], str]) -> Sink:
+    held: dict[int, Any] = {}  # batches of similar lengths are not quite in order
+    place = 0
+
     def write(batch: Batch, answers: list[Answer], truths: list[Answer]) -> None:
-        rows = zip(batch.indices, answers, truths, strict=True)
-        write_json(file, (finite({"source": source(i), **answer, "truth": _bare(truth)}) for i, answer, truth in rows))
+        nonlocal place
+        for i, answer, truth in zip(batch.indices, answers, truths, strict=True):
+            held[i] = finite({"source": source(i), **answer, "truth": _bare(truth)})
+        while place in held:
+            write_json(file, [held.pop(place)])
+            place += 1
 
     return write
 
@@ -100,11 +107,12 @@ class Streamed:
 
     def __iter__(self) -> Iterator[Batch]:
         samples = self.dataset.stream()
-        while group := list(islice(samples, self.batch_size)):
+        many = self.batch_size * SORTED if self.task.ragged else self.batch_size
+        while group := list(islice(samples, many)):
             self.start += len(self.sources)
             self.sources = [str(sample["source"]) for sample in group]
             indices = list(range(self.start, self.start + len(group)))
-            yield replace(self.task.collate(self.task.encode_many(group)), indices=indices)
+            yield from by_length(self.task, self.task.encode_many(group), indices, self.batch_size)
 
     def source(self, index: int) -> str:
         """Where sample `index`, one of the latest batch, is from."""

@@ -8,6 +8,7 @@ import typing
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from torch import nn
 
 from dlzoo import jsontext
 from dlzoo.data.dataset import Sample
+from dlzoo.engine.loader import SORTED, by_length
 from dlzoo.engine.runtime import Runtime
 from dlzoo.errors import DataError, UserError, choose, printable
 from dlzoo.metrics.metric import Answer
@@ -175,36 +177,38 @@ def answer(
     """
     network.eval()
     unknown = Counter() if unknown is None else unknown
+    many = batch_size * SORTED if task.ragged and type(task).answer is Task.answer else batch_size
     waiting: list[Item] = []
-    for item in items:
+    for item in chain(items, [None]):
         if item is not None:
             waiting.append(item)
-        if waiting and (item is None or len(waiting) == batch_size):
-            yield from _batch(network, task, waiting, runtime, options or {}, unknown)
+        if waiting and (item is None or len(waiting) == many):
+            yield from _answers(network, task, waiting, runtime, batch_size, options or {}, unknown)
             waiting.clear()
-    if waiting:
-        yield from _batch(network, task, waiting, runtime, options or {}, unknown)
 
 
-def _batch(
+def _answers(
     network: nn.Module,
     task: Task,
     items: list[Item],
     runtime: Runtime,
+    batch_size: int,
     options: dict[str, Any],
     unknown: Counter[str],
 ) -> Iterator[Answer]:
     joined, items = _joined(task, items)
-    found: Iterator[Answer] = iter(())
+    good = [i for i, (_, content) in enumerate(items) if not isinstance(content, DataError)]
+    answers: dict[int, Answer] = {}
     if joined:
         unknown.update(task.unknown(joined))
-        batch = task.collate(joined).to(runtime.device)
-        with runtime.autocast():
-            found = iter(task.answer(network, batch, **options))
-    for source, content in items:
+        for batch in by_length(task, joined, good, batch_size):
+            with runtime.autocast():
+                found = task.answer(network, batch.to(runtime.device), **options)
+            answers.update(zip(batch.indices, found, strict=True))
+    for i, (source, content) in enumerate(items):
         if isinstance(content, DataError):
             yield {"source": source, "error": str(content)}
-        elif writers.finite(answer := next(found)):
+        elif writers.finite(answer := answers[i]):
             yield {"source": source, **answer}
         else:
             yield {"source": source, "error": "the answer is no finite number; is a value of this input out of range?"}
