@@ -22,6 +22,11 @@ def runs(tmp_path_factory):
     (folder / "table.csv").write_text(TABLE)
     train(folder / "runs" / "cancer", "breast_cancer")
     train(folder / "runs" / "airline", "airline", steps=3)
+    mails = "\n".join(json.dumps({"text": f"mail {i} " * (i % 9 + 1), "label": "ab"[i % 2]}) for i in range(100))
+    (folder / "mails.jsonl").write_text(mails)
+    kind = "{name: text_classification, context: 64, vocab: 500}"
+    data = f"{{name: texts, path: {folder}/mails.jsonl, text: text, label: label}}"
+    train(folder / "runs" / "mails", f"{{task: {kind}, data: {data}, model: {{name: gru, dim: 8}}}}", steps=3)
     task, data = "task: tabular_classification", f"data: {{name: table, path: {folder}/table.csv, target: label}}"
     train(folder / "runs" / "table", f"{{{task}, {data}, model: {{name: mlp, dim: 8}}}}", steps=3)
     return folder
@@ -68,6 +73,15 @@ def test_other_data_is_streamed_and_scored_like_a_split(here, capsys):
     assert (here / "runs" / "table" / "evaluate" / "table" / "predictions.jsonl").exists()
     parts = sum(evaluate("table", split=split)["samples"] for split in ("train", "validation", "test"))
     assert parts == 200
+
+
+def test_texts_of_all_lengths_are_scored_by_length_and_written_in_order(here, capsys):
+    evaluate("mails", split="train", batch_size=2)
+    evaluate("mails", data=here / "mails.jsonl", batch_size=2)
+    for name in ("train", "mails"):
+        written = here / "runs" / "mails" / "evaluate" / name / "predictions.jsonl"
+        places = [int(json.loads(line)["source"].rpartition(":")[2]) for line in written.read_text().splitlines()]
+        assert places == sorted(places) and len(places) > 50
 
 
 def test_a_model_folder_alone_writes_nothing_unless_asked(here, tmp_path, capsys):

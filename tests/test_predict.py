@@ -403,7 +403,9 @@ def test_a_moved_run_and_a_copied_model_give_the_same_answers(here, tmp_path, mo
 
 
 def test_the_batch_size_changes_no_answer(here, capsys):
-    for run, source in (("credit", "customers.csv"), ("digits", "pictures"), ("spam", "mails.jsonl")):
+    texts = ("win money now " * (7 * i % 23 + 1) for i in range(120))
+    (here / "many.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in texts))
+    for run, source in (("credit", "customers.csv"), ("digits", "pictures"), ("spam", "many.jsonl")):
         predict(run, [source], batch_size=1)
         single = lines(capsys)
         predict(run, [source], batch_size=3)
