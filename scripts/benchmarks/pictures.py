@@ -1,6 +1,8 @@
 """A folder of CLASS/FILE.jpg: the user's own, unpacked from a tar, or made from the clothes that ship with dlzoo.
 
-    python -m benchmarks.pictures FOLDER COUNT      makes them
+    python -m benchmarks.pictures FOLDER COUNT
+
+Makes them.
 """
 
 import gzip

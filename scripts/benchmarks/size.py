@@ -1,31 +1,40 @@
-"""Row size: what more data costs. The same number of updates on 1, 4 and 16 times the samples, each `dlzoo train`."""
+"""Row size: what more data costs. The same number of updates on 1, 4 and 16 times the samples, each by itself.
+
+    python -m benchmarks.size FEW CONFIG
+
+Trains FEW, so that all that is imported is, then CONFIG, and prints the CPU seconds of that.
+"""
 
 import csv
 import gzip
 import json
+import sys
+import time
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 from benchmarks import pairs
 from benchmarks.pairs import Ran, median
-from benchmarks.settings import BUNDLED, Settings, dlzoo
+from benchmarks.settings import BUNDLED, Settings, module
 from benchmarks.table import Table
 
 TIMES = (1, 4, 16)
 IMAGES, ROWS = 7500, 2500
 """The least number of samples."""
-STEPS = 1000
+FEW, STEPS = 256, 1000
 SIDE = 28
 
 
 def measure(settings: Settings) -> Table:
     """CPU seconds and peak memory by size; what a sample more costs, and whether that grows with the number."""
-    heads = ["samples", "CPU time of `dlzoo train`", "peak memory", "CPU time a sample more", "memory a sample more"]
+    heads = ["samples", "CPU time", "peak memory", "CPU time a sample more", "memory a sample more"]
     table = Table(heads)
     for kind, base in (("pictures", IMAGES), ("rows", ROWS)):
         counts = [settings.some(base) * times for times in TIMES]
-        commands = {str(count): _command(kind, count, settings) for count in counts}
+        few = _config(kind, FEW, 1, settings)
+        configs = {str(count): _config(kind, count, settings.some(STEPS), settings) for count in counts}
+        commands = {name: module("size", few, config) for name, config in configs.items()}
         found = pairs.fresh(commands, settings)
         before: tuple[int, list[Ran]] | None = None
         for count in counts:
@@ -33,21 +42,27 @@ def measure(settings: Settings) -> Table:
             more = ["", ""]
             if before is not None:
                 fewer, there = before
-                cpu = median([(a.cpu - b.cpu) / (count - fewer) for a, b in zip(here, there, strict=True)])[0]
+                cpu = median([(_cpu(a) - _cpu(b)) / (count - fewer) for a, b in zip(here, there, strict=True)])[0]
                 peak = median([(a.peak - b.peak) / (count - fewer) for a, b in zip(here, there, strict=True)])[0]
                 more = [f"{1e6 * cpu:,.1f} µs", f"{2**20 * peak:,.0f} bytes"]
-            seconds, most = median([one.cpu for one in here])[0], median([one.peak for one in here])[0]
+            seconds, most = median([_cpu(one) for one in here])[0], median([one.peak for one in here])[0]
             table.lines.append([f"{count:,} {kind}", f"{seconds:.2f} s", f"{most:,.0f} MiB", *more])
             before = count, here
     table.notes.append(
-        f"Each of them does {settings.some(STEPS):,} updates of 128, start included: what grows is reading and encoding. "
+        f"Each does {settings.some(STEPS):,} updates of 128, so that what grows is reading and encoding; the imports "
+        f"are done before, by a training on {FEW} samples. "
         f"A picture has {SIDE * SIDE} bytes; a row has 13 columns."
     )
     return table
 
 
-def _command(kind: str, count: int, settings: Settings) -> list[str]:
-    """`dlzoo train` on so many samples, which are written here."""
+def _cpu(turn: Ran) -> float:
+    seconds: float = turn.facts["cpu"]
+    return seconds
+
+
+def _config(kind: str, count: int, steps: int, settings: Settings) -> Path:
+    """A config that trains on so many samples, which are written beside it."""
     folder = settings.folder / f"{count}_{kind}"
     folder.mkdir(exist_ok=True)
     data: dict[str, Any]
@@ -61,10 +76,12 @@ def _command(kind: str, count: int, settings: Settings) -> list[str]:
         "task": task,
         "data": {**data, "test": 0, "hold_out": 0},
         "model": {"name": "mlp", "dim": 64, "depth": 1},
-        "train": {"steps": settings.some(STEPS), "batch_size": 128, "threads": settings.threads},
+        "train": {"steps": steps, "batch_size": 128, "threads": settings.threads},
+        "evaluate": {"every": steps},
     }
-    (folder / "config.yaml").write_text(json.dumps(config))
-    return dlzoo("train", "--config", folder / "config.yaml", "--runs", folder / "runs", "--json")
+    path = folder / "config.json"
+    path.write_text(json.dumps(config))
+    return path
 
 
 def _write_images(source: Path, folder: Path, count: int) -> None:
@@ -91,3 +108,20 @@ def write_rows(path: Path, count: int) -> None:
         writer.writerow(head)
         for number, row in enumerate(islice(cycle(rows), count)):
             writer.writerow([*row[:-1], str(int(row[-1]) + number // len(rows))])
+
+
+def main() -> None:
+    """Two trainings, the second on the clock."""
+    from dlzoo.run.train import train
+    from dlzoo.schema.reader import from_dict
+
+    for name in sys.argv[1:]:
+        config = Path(name)
+        began = time.process_time()
+        train(from_dict(json.loads(config.read_text())), root=config.parent / "runs", quiet=True)
+        seconds = time.process_time() - began
+    print(json.dumps({"cpu": seconds}))
+
+
+if __name__ == "__main__":
+    main()

@@ -30,7 +30,7 @@ def measure(settings: Settings) -> Table:
         times = spread(ratio(seconds[peer], seconds["bare"]))
         table.lines.append([peer, f"{median(seconds[peer])[0]:.2f} s", f"{cpu:.2f} s", times])
     table.notes.append(
-        "Before its first update dlzoo has also cut the splits, scored the untrained network and written its run folder."
+        "Before its first update dlzoo has also cut the splits, scored the untrained network and written a run folder."
     )
     return table
 
@@ -70,7 +70,12 @@ def train_bare(folder: str, threads: int) -> None:
     y = torch.from_numpy(digits.target).long()
     layers: list[nn.Module] = []
     for before, after in ((1, 32), (32, 64)):
-        layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
+        layers += [
+            nn.Conv2d(before, after, 3, padding=1, bias=False),
+            nn.BatchNorm2d(after),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        ]
     layers += [nn.Flatten(), nn.Dropout(0.3), nn.Linear(256, 128, bias=False), nn.BatchNorm1d(128), nn.ReLU()]
     model = nn.Sequential(*layers, nn.Dropout(0.3), nn.Linear(128, 10))
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3)

@@ -1,4 +1,4 @@
-"""Rows mlp, cnn and gpt: samples a second in training, beside a bare loop, one tuned by hand, and every peer there is."""
+"""Rows mlp, cnn and gpt: samples a second in training, beside a bare loop, a tuned one, and every peer there is."""
 
 from functools import cache
 
@@ -18,14 +18,14 @@ def measure(workload: str, settings: Settings) -> Table:
     """Participants by name: rate and ratios to the tuned loop; dlzoo against the bare one."""
     found = turns(workload, settings)
     table = Table(["", "samples/s (CPU)", "of tuned, CPU time", "of tuned, wall time", "first step", "peak memory"])
-    first = next(iter(found.values()))
+    tuned = next(iter(found.values()))
     for one in found.values():
         last = one.turns[-1]
         table.lines.append(
             [
                 one.name,
                 f"{median(one.rates())[0] * SAMPLES[workload]:,.0f}",
-                *(spread(ratio(one.rates(clock), first.rates(clock))) for clock in ("cpu", "wall")),
+                *(spread(ratio(one.rates(clock), tuned.rates(clock))) for clock in ("cpu", "wall")),
                 f"{last['first']:.1f} s",
                 f"{last['peak']:,.0f} MiB",
             ]
