@@ -19,7 +19,7 @@ USUAL = 224
 
 
 def dlzoo(folder: Path, workers: int, threads: int) -> Iterator[int]:
-    """The pictures of each batch of two epochs, by dlzoo; first 0, when all is ready to begin."""
+    """How many pictures there are, when all is ready to begin; then those of each batch of two epochs, by dlzoo."""
     from dlzoo.engine.runtime import Runtime
     from dlzoo.run.built import build
     from dlzoo.schema.reader import from_dict
@@ -33,7 +33,7 @@ def dlzoo(folder: Path, workers: int, threads: int) -> Iterator[int]:
         }
     )
     built = build(config, Runtime(config.train))
-    yield 0
+    yield len(built.pieces["train"])
     loader = built.loader()
     for batches in loader.windows(0, 2 * len(loader)):
         yield sum(len(batch.inputs["x"]) for batch in batches)
@@ -54,7 +54,7 @@ def torchvision(folder: Path, workers: int, threads: int) -> Iterator[int]:
         steps[:0] = [Resize(USUAL), CenterCrop(USUAL)]
     dataset.transform = Compose(steps)
     loader = DataLoader(dataset, BATCH, shuffle=True, num_workers=workers)
-    yield 0
+    yield len(dataset)
     for _ in range(2):
         for x, _ in loader:
             yield len(x)
@@ -62,9 +62,8 @@ def torchvision(folder: Path, workers: int, threads: int) -> Iterator[int]:
 
 def main() -> None:
     peer, folder, workers, threads = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-    count = len(list(folder.glob("*/*")))
     batches = {"dlzoo": dlzoo, "torchvision": torchvision}[peer](folder, workers, threads)
-    next(batches)
+    count = next(batches)
     before, stamps, seen = time.process_time(), [time.perf_counter()], 0
     for pictures in batches:
         seen += pictures

@@ -11,10 +11,6 @@ SMALL = 20
 """What a row's work is divided by for a mere try."""
 
 
-class Missing(Exception):  # noqa: N818
-    """A row needs something that is not on this machine; the text says what."""
-
-
 @dataclass(frozen=True)
 class Settings:
     """How a row is measured."""

@@ -27,27 +27,25 @@ SIDE = 28
 
 
 def measure(settings: Settings) -> Table:
-    """CPU seconds and peak memory by size; what a sample more costs, and whether that grows with the number."""
-    heads = ["samples", "CPU time", "peak memory", "CPU time a sample more", "memory a sample more"]
+    """CPU seconds and peak memory by size; what each sample beyond the least number costs."""
+    heads = ["samples", "CPU time", "peak memory", "CPU time a sample more than the least", "memory a sample more"]
     table = Table(heads)
     for kind, base in (("pictures", IMAGES), ("rows", ROWS)):
         counts = [settings.some(base) * times for times in TIMES]
-        few = _config(kind, FEW, 1, settings)
+        first = _config(kind, FEW, 1, settings)
         configs = {str(count): _config(kind, count, settings.some(STEPS), settings) for count in counts}
-        commands = {name: module("size", few, config) for name, config in configs.items()}
+        commands = {name: module("size", first, config) for name, config in configs.items()}
         found = pairs.fresh(commands, settings)
-        before: tuple[int, list[Ran]] | None = None
+        few, least = counts[0], found[str(counts[0])]
         for count in counts:
             here = found[str(count)]
             more = ["", ""]
-            if before is not None:
-                fewer, there = before
-                cpu = median([(_cpu(a) - _cpu(b)) / (count - fewer) for a, b in zip(here, there, strict=True)])[0]
-                peak = median([(a.peak - b.peak) / (count - fewer) for a, b in zip(here, there, strict=True)])[0]
+            if count > few:
+                cpu = median([(_cpu(a) - _cpu(b)) / (count - few) for a, b in zip(here, least, strict=True)])[0]
+                peak = median([(a.peak - b.peak) / (count - few) for a, b in zip(here, least, strict=True)])[0]
                 more = [f"{1e6 * cpu:,.1f} µs", f"{2**20 * peak:,.0f} bytes"]
             seconds, most = median([_cpu(one) for one in here])[0], median([one.peak for one in here])[0]
             table.lines.append([f"{count:,} {kind}", f"{seconds:.2f} s", f"{most:,.0f} MiB", *more])
-            before = count, here
     table.notes.append(
         f"Each does {settings.some(STEPS):,} updates of 128, so that what grows is reading and encoding; the imports "
         f"are done before, by a training on {FEW} samples. "
