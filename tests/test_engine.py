@@ -4,6 +4,7 @@ import math
 import multiprocessing
 import os
 import platform
+import random
 import socket
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from dlzoo.engine.runtime import NotFinite, Runtime
 from dlzoo.errors import Diverged, RunError
 from dlzoo.metrics.metric import Metric
 from dlzoo.optim import AdamW
+from dlzoo.registry import Registry
 from dlzoo.task import Batch, columns
 
 
@@ -376,3 +378,22 @@ def test_several_processes_equal_one(world):
 def test_a_lone_process_pays_nothing():
     processes = Processes(torch.device("cpu"))
     assert processes.main and processes.total([3.0]) == [3.0] and processes.gather("x") == ["x"]
+
+
+@pytest.mark.parametrize("foreign", [True, False])
+def test_a_step_seeds_numpy_and_python_where_code_may_run_that_is_not_dlzoos(foreign, monkeypatch):
+    monkeypatch.setattr(Registry, "foreign", lambda _: foreign)
+    runtime, drawn = Runtime(), []
+    for _ in range(2):
+        runtime.begin(3)
+        drawn.append((float(torch.rand(())), float(np.random.rand()), random.random()))
+    assert drawn[0][0] == drawn[1][0]
+    assert (drawn[0][1:] == drawn[1][1:]) == foreign
+
+
+def test_only_what_is_imported_is_foreign(tmp_path, monkeypatch):
+    own = Registry("model", "dlzoo.models")
+    assert not own.foreign()
+    (tmp_path / "mine.py").write_text('@MODELS.register("mine")\nclass Mine: ...\n')
+    own.load(tmp_path / "mine.py")
+    assert own.foreign()

@@ -31,13 +31,14 @@ def train_step(
 ) -> tuple[Tensor, Tensor]:
     """One update of the weights from one or more micro-batches; returns the mean loss and the gradient's norm."""
     count = runtime.total(sum(batch.count for batch in batches))
-    total = torch.zeros((), device=runtime.device)
+    losses = []
     for batch in batches:
         batch = task.augment(batch.to(runtime.device), runtime.rng)
         with runtime.autocast():
             loss = task.loss(model(**batch.inputs), batch) / count
         runtime.backward(loss)
-        total += loss.detach()
+        losses.append(loss.detach())
+    total = losses[0] if len(losses) == 1 else sum(losses, torch.zeros((), device=runtime.device))
     norm = runtime.update(model, optimizer, total, clip)
     return total, norm
 

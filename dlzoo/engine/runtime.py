@@ -3,6 +3,7 @@
 import math
 import os
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from dlzoo.engine import seeds
 from dlzoo.engine.allocator import keep_freed_memory
 from dlzoo.engine.processes import Processes
 from dlzoo.errors import UserError
+from dlzoo.registry import REGISTRIES
 
 OVERFLOWS = 20
 """Updates in a row that a float16 scaler may skip before the run counts as diverged."""
@@ -62,8 +64,13 @@ class Runtime:
     def begin(self, step: int) -> None:
         """Seed all randomness of update number `step` (from 0): dropout and augmentation are functions of the step."""
         seed = seeds.key(self._seed, "step", step, self.processes.rank)
-        seeds.seed_globals(seed)
+        seeds.seed_globals(seed, torch_alone=not self._foreign)
         self.rng.manual_seed(seed)
+
+    @cached_property
+    def _foreign(self) -> bool:
+        """Whether code may run that draws from numpy's or python's own generator; none of dlzoo's does."""
+        return any(registry.foreign() for registry in REGISTRIES.values())
 
     def autocast(self) -> AbstractContextManager[Any]:
         if self.dtype is torch.float32:

@@ -109,6 +109,10 @@ class Registry:
             self._files = {file: named, **self._sources()}
         return found
 
+    def foreign(self) -> bool:
+        """Whether something is registered that is not dlzoo's own."""
+        return any(not module.startswith(f"{self.package}.") for module in self._sources().values())
+
     def _sources(self) -> dict[Path, str]:
         """The module of every file that registers something. Never changed, only replaced: threads read it."""
         if not self._files:
