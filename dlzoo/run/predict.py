@@ -272,9 +272,12 @@ def predict(
 
 
 def _refuse_overwriting(output: Path, inputs: list[str]) -> None:
-    target = writers.destination(output)[0].resolve()
+    target = writers.destination(output)[0]
+    if not target.exists():
+        return
+    there = os.stat(target)
     for name in inputs:
-        if name != "-" and os.path.isfile(name) and Path(name).resolve() == target:
+        if name != "-" and os.path.isfile(name) and os.path.samestat(os.stat(name), there):
             raise UserError(f"-o {printable(str(output))} is also an input; choose another name")
 
 

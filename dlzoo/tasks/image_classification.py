@@ -131,7 +131,7 @@ class ImageClassification(ClassificationTask):
         from dlzoo.transforms.decode import read_image
 
         least = max(self.height, self.width)
-        image = read_image(Path(source), "grey" if self.channels == 1 else "rgb", least=least)
+        image = read_image(source, "grey" if self.channels == 1 else "rgb", least=least)
         yield {"image": image, "source": str(source)}
 
     def state_dict(self) -> dict[str, Any]:

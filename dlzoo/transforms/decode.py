@@ -1,6 +1,7 @@
 """Pictures as tensors: any file of a user, upright, 8 bits a channel, grey or colour."""
 
 import io
+import os
 import warnings
 from pathlib import Path
 from typing import Literal
@@ -44,31 +45,39 @@ def read_image(
     white; CMYK and palettes converted; the first frame of several. Raises DataError, with `name` or the path, for
     whatever is no such picture, is cut short, or has more than 50 megapixels.
     """
-    name = printable(name if name is not None else "picture" if isinstance(source, bytes) else str(source))
     try:
-        if not isinstance(source, bytes) and not Path(source).is_file():
-            raise DataError(
-                f"{name}: there is no such file." if not Path(source).exists() else f"{name}: not a regular file."
-            )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Pillow, on odd metadata; too many pixels are refused below
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
-                width, height = image.size
-                if width * height > MAX_PIXELS:
-                    raise _too_large(name, width, height)
-                if least is not None:
-                    image.draft(None, (least, least))  # type: ignore[arg-type]
-                return to_tensor(image, mode)
-    except DataError as error:
-        raise DataError(str(error) if name in str(error) else f"{name}: {error}") from None
-    except Image.DecompressionBombError:
-        raise DataError(f"{name}: the picture is far larger than {MAX_PIXELS // 10**6} megapixels.") from None
-    except Image.UnidentifiedImageError:
-        raise DataError(f"{name}: {_unknown(source)}.") from None
-    except (
-        Exception
-    ) as error:  # Pillow raises nearly anything on a damaged file: OSError, SyntaxError, struct.error ...
-        raise DataError(f"{name}: the picture is damaged or cut short ({printable(str(error))}).") from None
+        return _decoded(source, mode, least)
+    except Exception as error:
+        name = printable(name if name is not None else "picture" if isinstance(source, bytes) else str(source))
+        raise DataError(f"{name}: {_wrong(source, error)}") from None
+
+
+def _decoded(source: Path | str | bytes, mode: Mode, least: int | None) -> Tensor:
+    if not isinstance(source, bytes) and not os.path.isfile(source):
+        raise DataError("not a regular file." if os.path.exists(source) else "there is no such file.")
+    with warnings.catch_warnings(), io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
+        warnings.simplefilter("ignore")  # of Pillow, on odd metadata; too many pixels are refused below
+        with Image.open(file, formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                most = f"{MAX_PIXELS // 10**6} megapixels"
+                raise DataError(f"{width} x {height} is more than {most}. Make the picture smaller.")
+            if least is not None:
+                image.draft(None, (least, least))  # type: ignore[arg-type]
+            return to_tensor(image, mode)
+
+
+def _wrong(source: Path | str | bytes, error: Exception) -> str:
+    """What is wrong with a picture; Pillow raises nearly anything: OSError, SyntaxError, struct.error ..."""
+    if isinstance(error, DataError):
+        return str(error)
+    if isinstance(error, Image.DecompressionBombError):
+        return f"the picture is far larger than {MAX_PIXELS // 10**6} megapixels."
+    if isinstance(error, Image.UnidentifiedImageError):
+        empty = not (len(source) if isinstance(source, bytes) else os.path.getsize(source))
+        kinds = "not a picture that can be read (PNG, JPEG, BMP, TIFF, WebP, GIF, PGM or PPM)"
+        return "the file is empty." if empty else f"{kinds}."
+    return f"the picture is damaged or cut short ({printable(str(error))})."
 
 
 def frames(path: Path) -> int:
@@ -80,18 +89,6 @@ def frames(path: Path) -> int:
                 return int(getattr(image, "n_frames", 1))
     except Exception:  # what is wrong with it is said when it is read
         return 1
-
-
-def _too_large(name: str, width: int, height: int) -> DataError:
-    return DataError(
-        f"{name}: {width} x {height} is more than {MAX_PIXELS // 10**6} megapixels. Make the picture smaller."
-    )
-
-
-def _unknown(source: Path | str | bytes) -> str:
-    if not (len(source) if isinstance(source, bytes) else Path(source).stat().st_size):
-        return "the file is empty"
-    return "not a picture that can be read (PNG, JPEG, BMP, TIFF, WebP, GIF, PGM or PPM)"
 
 
 def to_tensor(image: Image.Image, mode: Mode = "rgb") -> Tensor:
