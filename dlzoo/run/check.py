@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import math
-import resource
-import statistics
-import sys
 import time
-from collections.abc import Callable, Iterator
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from dlzoo.config import Config
 from dlzoo.errors import DataError, printable
 
 if TYPE_CHECKING:
-    from dlzoo.run.built import Built
-
-STEPS = 3
-"""Updates that are timed, after a first one."""
+    pass
 
 
 def check(config: Config, *, data: bool = False, step: bool = False) -> dict[str, Any]:
@@ -41,7 +33,7 @@ def check(config: Config, *, data: bool = False, step: bool = False) -> dict[str
         built = build(config, Runtime(config.train), dataset=dataset)
     except DataError as error:
         raise DataError(f"{error}\nall keys of the config are right, and the model fits the task") from error
-    splits = built.pieces
+    splits, start = built.pieces, time.process_time()
     report: dict[str, Any] = {
         "task": config.task.name,
         "data": config.data.name,
@@ -57,67 +49,15 @@ def check(config: Config, *, data: bool = False, step: bool = False) -> dict[str
         return report
     rehearse(built)
     if step:
-        report["forecast"] = _forecast(built, splits, report["steps"])
+        from dlzoo.run.estimate import estimate
+
+        report["forecast"] = estimate(built, start)
     return report
 
 
 def failed(report: dict[str, Any]) -> bool:
     """Whether `check` found something that has to be mended."""
     return bool(report.get("read", {}).get("bad"))
-
-
-def _forecast(built: Built, splits: dict[str, Any], steps: int) -> dict[str, Any]:
-    """Seconds, memory and disk of the whole run, from a few updates and one evaluated batch."""
-    from dlzoo.engine import optimizer
-    from dlzoo.engine.loader import Scored
-    from dlzoo.run.session import Session
-
-    config, task = built.config, built.task
-    started = time.perf_counter()
-    loader = built.loader()
-    reading = time.perf_counter() - started
-    session = Session(config, task, built.network, built.runtime, max(steps, STEPS + 1))
-    laps = [list(_laps(session.rows(loader, STEPS + 1))) for _ in range(2)]  # again: what is decoded once is kept then
-    first, later = (statistics.median(lap[1:]) for lap in laps)
-    epoch = min(steps, len(loader))
-    training = laps[0][0] + first * epoch + later * (steps - epoch)
-    evaluation = 0.0
-    if "validation" in splits:
-        size = config.evaluate.batch_size or config.train.batch_size
-        held = Scored(task, splits["validation"], size, built.runtime.processes)
-        first, again = (_seconds(lambda: session.evaluate(islice(held, 1))) for _ in range(2))
-        times = math.ceil(steps / (config.evaluate.every or len(loader)))
-        evaluation = (first + again * (times - 1)) * math.ceil(len(splits["validation"]) / size)
-    weights = _bytes(built.network.state_dict())
-    state = _bytes(optimizer.state(session.optimizer, built.network)) + (weights if session.average else 0)
-    return {
-        "seconds_per_update": training / steps,
-        "seconds": reading + training + evaluation,
-        "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        * (1 if sys.platform == "darwin" else 1024)
-        / 1e6,
-        "disk_mb": (3 * (weights + state) + weights) / 1e6,
-    }
-
-
-def _laps(rows: Iterator[Any]) -> Iterator[float]:
-    """Seconds that each row took to come."""
-    before = time.perf_counter()
-    for row in rows:
-        row.check()
-        now = time.perf_counter()
-        yield now - before
-        before = now
-
-
-def _seconds(act: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    act()
-    return time.perf_counter() - started
-
-
-def _bytes(tensors: dict[str, Any]) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
 
 
 def show(name: str, report: dict[str, Any]) -> None:
