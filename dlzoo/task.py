@@ -214,8 +214,7 @@ class Network(nn.Module):
     def forward(self, **inputs: Any) -> Any:
         features = self.backbone(**{name: value for name, value in inputs.items() if name in self._takes})
         extra = {name: value for name, value in inputs.items() if name in self._head_takes}
-        stride = self.backbone.features.stride
-        if "mask" in extra and stride != 1:
+        if "mask" in extra and (stride := self.backbone.features.stride) != 1:
             extra["mask"] = extra["mask"][:, ::stride]
         return self.head(features, **extra)
 

@@ -55,12 +55,12 @@ def _culprit(step: int, batches: list[Batch], model: nn.Module, task: Task, runt
         for batch in batches:
             batch = task.augment(batch.to(runtime.device), runtime.rng)
             with runtime.autocast():
-                loss = task.loss(model(**batch.inputs), batch) / count
+                loss = task.loss(model(**batch.inputs), batch)
             if layers:
                 return f"first layer whose output is not finite: {layers[0]}"
             if not loss.isfinite():
                 return "the output of every layer is finite; what the loss makes of it is not"
-            runtime.backward(loss)
+            runtime.backward(loss, count)
             if gradients:
                 return f"first gradient that is not finite, on the way back from the loss: {gradients[0]}"
     return "every layer and gradient of these samples is finite: their sum is not, or those of another process are not"

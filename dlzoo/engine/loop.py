@@ -35,12 +35,13 @@ def train_step(
     for batch in batches:
         batch = task.augment(batch.to(runtime.device), runtime.rng)
         with runtime.autocast():
-            loss = task.loss(model(**batch.inputs), batch) / count
-        runtime.backward(loss)
+            loss = task.loss(model(**batch.inputs), batch)
+        runtime.backward(loss, count)
         losses.append(loss.detach())
     total = losses[0] if len(losses) == 1 else sum(losses, torch.zeros((), device=runtime.device))
-    norm = runtime.update(model, optimizer, total, clip)
-    return total, norm
+    mean = total / count
+    norm = runtime.update(model, optimizer, mean, clip)
+    return mean, norm
 
 
 @dataclass

@@ -81,8 +81,10 @@ class Runtime:
         """`count` summed over the processes; at least 1."""
         return max(1.0, self.processes.total([float(count)])[0]) if self.processes.world > 1 else max(1, count)
 
-    def backward(self, loss: Tensor) -> None:
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+    def backward(self, loss: Tensor, count: float = 1.0) -> None:
+        """Add the gradients of `loss / count`; a division in the graph would cost as much as a small layer."""
+        scaled = self.scaler.scale(loss)
+        scaled.backward(torch.full_like(scaled, 1 / count))  # type: ignore[no-untyped-call]
 
     def update(self, model: nn.Module, optimizer: Optimizer, loss: Tensor, clip: float | None) -> Tensor:
         """Clip the gradient to the norm `clip`, update, reset; returns the norm before clipping.

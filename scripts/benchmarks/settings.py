@@ -33,8 +33,8 @@ class Settings:
     @property
     def environment(self) -> dict[str, str]:
         """What the processes of a row run in."""
-        path = os.pathsep.join([str(ROOT), str(ROOT / "scripts")])
-        return {**os.environ, "OMP_NUM_THREADS": str(self.threads), "PYTHONPATH": path}
+        own = [str(ROOT), str(ROOT / "scripts"), *filter(None, [os.environ.get("PYTHONPATH")])]
+        return {**os.environ, "OMP_NUM_THREADS": str(self.threads), "PYTHONPATH": os.pathsep.join(own)}
 
 
 def module(name: str, *arguments: object) -> list[str]:
