@@ -85,10 +85,12 @@ class Train:
         ema: decay of an exponential moving average of the weights, which is then evaluated and kept; null for none
         seed: of initial weights, order, augmentation and dropout
         device: auto takes CUDA where there is one
-        precision: of the forward and backward passes (autocast); weights stay float32
+        precision: of the forward and backward passes; bfloat16 and float16 by autocast (weights stay float32), tf32
+            in the matrix products of CUDA's tensor cores alone
         threads: null for the machine's cores
         workers: processes that encode samples; null chooses by the kind of data
         compile: torch.compile the model
+        cuda_graphs: record what is compiled as CUDA graphs, so that small models do not wait for the host
         channels_last: memory layout of convolutions; null chooses by device and model
         save_every: updates between two checkpoints; null saves at each evaluation
         log_every: updates between two rows of metrics.jsonl
@@ -102,10 +104,11 @@ class Train:
     ema: Share | None = None
     seed: Annotated[int, Ge(0), Lt(2**63)] = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
     threads: Count | None = None
     workers: Whole | None = None
     compile: bool = False
+    cuda_graphs: bool = False
     channels_last: bool | None = None
     save_every: Count | None = None
     log_every: Count = 10
@@ -114,6 +117,8 @@ class Train:
         """Pairs of a key and what is wrong with it beside the others."""
         if self.epochs is not None and self.steps is not None:
             yield "steps", "give epochs or steps, not both"
+        if self.cuda_graphs and not self.compile:
+            yield "cuda_graphs", "records what is compiled; set compile: true as well"
         if self.accumulate > self.batch_size:
             yield "accumulate", f"a batch of {self.batch_size} cannot be split into {self.accumulate} micro-batches"
 

@@ -50,7 +50,8 @@ class Batch:
 
 
 def _move(value: Any, device: torch.device) -> Any:
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor):  # the copy from pinned memory does not make the host wait for the device
+        value = value.pin_memory() if device.type == "cuda" and value.device.type == "cpu" else value
         return value.to(device, non_blocking=True)
     if isinstance(value, dict):
         return {key: _move(item, device) for key, item in value.items()}

@@ -21,10 +21,12 @@ from dlzoo.engine import allocator, loop, optimizer, weights
 from dlzoo.engine.loader import Loader, Scored, batches
 from dlzoo.engine.processes import Processes
 from dlzoo.engine.runtime import NotFinite, Runtime
-from dlzoo.errors import Diverged, RunError
+from dlzoo.errors import ConfigError, Diverged, RunError
 from dlzoo.metrics.metric import Metric
 from dlzoo.optim import AdamW
 from dlzoo.registry import Registry
+from dlzoo.run.built import build
+from dlzoo.schema.reader import from_dict
 from dlzoo.task import Batch, columns
 
 
@@ -397,3 +399,30 @@ def test_only_what_is_imported_is_foreign(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text('@MODELS.register("mine")\nclass Mine: ...\n')
     own.load(tmp_path / "mine.py")
     assert own.foreign()
+
+
+def test_on_cuda_a_batch_is_pinned_and_the_host_does_not_wait(monkeypatch):
+    said = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: said.append("pinned") or tensor)
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device, non_blocking: said.append(non_blocking) or tensor)
+    Batch({"x": torch.zeros(2), "codes": [torch.zeros(1)]}, {}, 2).to(torch.device("cuda"))
+    assert said == ["pinned", True, "pinned", True]
+
+
+def test_cuda_graphs_are_a_mode_of_the_compiler_and_each_step_is_marked(monkeypatch):
+    marked, modes = [], []
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: marked.append(True))
+    monkeypatch.setattr(nn.Module, "compile", lambda _, mode: modes.append(mode))
+    for graphs in (False, True):
+        runtime = Runtime(Train(compile=True, cuda_graphs=graphs))
+        runtime.place(nn.Linear(2, 2), compile=True)
+        runtime.begin(0)
+    assert modes == ["default", "reduce-overhead"] and len(marked) == 1
+
+
+@pytest.mark.parametrize(("key", "value"), [("precision", "tf32"), ("cuda_graphs", True)])
+def test_what_only_cuda_has_is_refused_elsewhere(key, value):
+    train = {"compile": True, key: value, "device": "cpu"}
+    config = from_dict({"task": "image_classification", "data": "digits", "model": "lenet", "train": train}, "test")
+    with pytest.raises(ConfigError, match=f"train.{key}: is for CUDA"):
+        build(config, Runtime(config.train))

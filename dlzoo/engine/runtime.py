@@ -19,7 +19,7 @@ from dlzoo.registry import REGISTRIES
 
 OVERFLOWS = 20
 """Updates in a row that a float16 scaler may skip before the run counts as diverged."""
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class NotFinite(Exception):  # noqa: N818
@@ -40,6 +40,7 @@ class Runtime:
         self.processes = Processes(self.device)
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = train.precision == "tf32"
         else:
             keep_freed_memory()
         self.threads = train.threads or torch.get_num_threads()
@@ -48,6 +49,7 @@ class Runtime:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=train.precision == "float16")
         self.skipped = 0
         self.defers = self.device.type == "cuda"
+        self.graphs = train.cuda_graphs
         self.bad = torch.zeros(3, device=self.device)
         self.rng = torch.Generator(self.device)
         self._seed = train.seed
@@ -58,7 +60,7 @@ class Runtime:
         if channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if compile:
-            model.compile()
+            model.compile(mode="reduce-overhead" if self.graphs else "default")
         return model
 
     def begin(self, step: int) -> None:
@@ -66,6 +68,8 @@ class Runtime:
         seed = seeds.key(self._seed, "step", step, self.processes.rank)
         seeds.seed_globals(seed, torch_alone=not self._foreign)
         self.rng.manual_seed(seed)
+        if self.graphs:
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
 
     @cached_property
     def _foreign(self) -> bool:

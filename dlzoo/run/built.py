@@ -85,6 +85,8 @@ def build(
     run: what goes on. dataset: that of `config`, where it is made already. Raises RunError where the data of `run` has
     changed, before anything else about that data.
     """
+    if runtime.device.type != "cuda":
+        _refuse_cuda(config)
     task = build_task(config)
     dataset = build_dataset(config) if dataset is None else dataset
     if run is not None:
@@ -113,6 +115,15 @@ def rehearse(built: Built) -> None:
     built.runtime.place(built.network)
     few = batches(built.task, built.pieces.get("validation", built.pieces["train"]), 2)
     monitored(config, evaluate(built.network, built.task, islice(few, 1), built.runtime))
+
+
+def _refuse_cuda(config: Config) -> None:
+    """Raise ConfigError for what a device that is not CUDA would ignore."""
+    asked = {"precision": config.train.precision == "tf32", "cuda_graphs": config.train.cuda_graphs}
+    if found := [
+        f"train.{key}: is for CUDA, and this runs on the CPU; leave it out" for key, on in asked.items() if on
+    ]:
+        raise ConfigError(found)
 
 
 def _unwatched(config: Config, task: Task) -> None:

@@ -83,7 +83,8 @@ def warm(config: Config) -> Built:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("this command starts processes of its own: start it without torchrun")
     with explained(config):
-        host = replace(config.train, device="cpu", threads=1, compile=False)
+        precision = "float32" if config.train.precision == "tf32" else config.train.precision
+        host = replace(config.train, device="cpu", threads=1, compile=False, cuda_graphs=False, precision=precision)
         built = build(replace(config, train=host), Runtime(host))
         session = Session(built.config, built.task, built.network, built.runtime, steps=1)
         session.optimizer.zero_grad()

@@ -298,7 +298,9 @@ class Fastai:
                 this.learn.found = span.end()
 
         rows = TensorDataset(self.x, self.y)
-        own = lib.DataLoader(Subset(rows, range(updates * BATCH)), bs=BATCH, shuffle=True, num_workers=0)
+        own = lib.DataLoader(
+            Subset(rows, [i % len(rows) for i in range(updates * BATCH)]), bs=BATCH, shuffle=True, num_workers=0
+        )
         loaders = lib.DataLoaders(own, lib.DataLoader(Subset(rows, range(BATCH)), bs=BATCH, num_workers=0))
         optimizer = partial(lib.OptimWrapper, opt=torch.optim.AdamW)
         learner = lib.Learner(

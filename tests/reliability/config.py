@@ -91,7 +91,8 @@ row(
     (HEAD + "model: [lenet]", 'c.yaml:3:8: model: expected a name, or a mapping with a name, got ["lenet"]'),
     (
         SMALL + "train: {precision: bf16}",
-        "c.yaml:4:20: train.precision: expected float32 | bfloat16 | float16, got 'bf16'. Did you mean 'bfloat16'?",
+        "c.yaml:4:20: train.precision: expected float32 | tf32 | bfloat16 | float16, got 'bf16'. "
+        "Did you mean 'bfloat16'?",
     ),
 )
 
