@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory import Memory, fitted
 
+from dlzoo.data import packed
 from dlzoo.errors import ConfigError, DataError
 from dlzoo.models.gpt import GPT
 from dlzoo.models.gru import GRU
@@ -41,6 +42,15 @@ def network(task, backbone=None):
     torch.manual_seed(0)
     backbone = backbone or LSTM(vocab_size=task.facts()["vocab_size"], dim=24)
     return Network(backbone, task.head(backbone)).eval()
+
+
+def test_tokens_beyond_memory_are_mapped_and_the_same(monkeypatch):
+    task, train, _ = learned(context=16)
+    kept = task.pieces(train, "train")
+    monkeypatch.setattr(packed, "IN_MEMORY", 64)
+    mapped = task.pieces(train, "train")
+    assert mapped.tokens.dtype == torch.int16 and torch.equal(mapped.tokens, kept.tokens)
+    assert torch.equal(mapped.gather([3, 1])["next"], kept.gather([3, 1])["next"])
 
 
 @settings(max_examples=60, deadline=None)

@@ -6,6 +6,7 @@ from random import Random
 import pytest
 import torch
 
+from dlzoo.data import packed
 from dlzoo.engine import cache, encoded, loader
 from dlzoo.engine.loader import Loader, Scored, batches
 from dlzoo.engine.order import Order, micro_batches
@@ -118,7 +119,7 @@ def test_drawing_differs_by_epoch_and_piece_alone():
 
 def test_the_cache_gives_what_encoding_gives(monkeypatch):
     in_memory = run(Count())
-    monkeypatch.setattr(cache, "IN_MEMORY", 100)
+    monkeypatch.setattr(packed, "IN_MEMORY", 100)
     assert same(in_memory, run(Count()))
     kept = cache.Kept(Count(), Numbers(37))
     assert kept.gather([5, 3], 0)["value"].tolist() == [[5, 0], [3, 0]]
@@ -165,7 +166,7 @@ def grown(files, workers=0, start=0, stop=12):
 def test_many_files_are_decoded_as_they_are_wanted_and_once(place, start, monkeypatch):
     eager, _ = grown(Numbers(37), start=start)
     monkeypatch.setattr(cache, "FEW", 10)
-    monkeypatch.setattr(cache, "IN_MEMORY", 10**6 if place == "memory" else 100)
+    monkeypatch.setattr(packed, "IN_MEMORY", 10**6 if place == "memory" else 100)
     if place == "nowhere":
         monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10}))
     for workers in (0, 1, 2):

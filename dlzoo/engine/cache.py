@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import mmap
 import os
 import shutil
@@ -13,13 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dlzoo.data import packed
 from dlzoo.data.dataset import Pieces
+from dlzoo.data.packed import Packed
 from dlzoo.engine.encoded import CHUNK, Direct, Fresh, Indices, Source, alike, encode, encode_many
-from dlzoo.errors import ResourceError
 from dlzoo.task import Columns, Task
 
-IN_MEMORY = 2 * 2**30
-"""Bytes of encoded pieces that are kept in memory; what is beyond is kept in a memory-mapped temporary file."""
 FEW = 2000
 """Pieces of a file each that are all encoded, and seen to be whole, before the first update."""
 Progress = Callable[[Iterable[int]], Iterable[int]]
@@ -53,7 +51,7 @@ class Kept:
     def __init__(self, task: Task, pieces: Pieces, progress: Callable[[Iterable[int]], Iterable[int]] = iter):
         self.count = len(pieces)
         first = encode(task, pieces, 0)
-        limit = IN_MEMORY // max(1, len(first))
+        limit = packed.IN_MEMORY // max(1, len(first))
         self.columns: dict[str, _Dense | _Ragged] = {
             name: (_Ragged if name in task.ragged else _Dense)(tensor, self.count, limit)
             for name, tensor in first.items()
@@ -135,7 +133,7 @@ class Growing:
 def _room(first: dict[str, Tensor], count: int) -> dict[str, Tensor]:
     """An empty column for `count` tensors like each of `first`; none where there is no room."""
     sizes = {name: count * tensor.numel() * tensor.element_size() for name, tensor in first.items()}
-    if sum(sizes.values()) <= IN_MEMORY:
+    if sum(sizes.values()) <= packed.IN_MEMORY:
         return {name: torch.empty((count, *tensor.shape), dtype=tensor.dtype) for name, tensor in first.items()}
     if sum(sizes.values()) > shutil.disk_usage(tempfile.gettempdir()).free // 2:
         return {}
@@ -152,46 +150,6 @@ def _reserved(size: int, like: Tensor) -> Tensor:
         return torch.frombuffer(mmap.mmap(file.fileno(), size), dtype=like.dtype).view(-1, *like.shape)
 
 
-class _Bytes:
-    """Tensors of one dtype, one after the other: in memory up to `limit` bytes, then in a file without a name."""
-
-    def __init__(self, dtype: torch.dtype, limit: int):
-        self.dtype, self.limit = dtype, limit
-        self.parts: list[Tensor] = []
-        self.held = 0
-        self.file: Any = None
-
-    def add(self, tensor: Tensor) -> None:
-        self.parts.append(tensor.reshape(-1))
-        self.held += tensor.numel() * tensor.element_size()
-        if self.held > self.limit:
-            self._spill()
-
-    def _spill(self) -> None:
-        self.limit = 16 * 2**20
-        self.file = self.file or tempfile.TemporaryFile()
-        try:
-            self.file.write(torch.cat(self.parts).view(torch.uint8).numpy())
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            raise ResourceError(
-                f"the encoded data fills the disk of {tempfile.gettempdir()}; set TMPDIR to a larger one"
-            ) from error
-        self.parts, self.held = [], 0
-
-    def close(self) -> Tensor:
-        """All of it, as one flat tensor (mapped, where it is in a file)."""
-        if self.file is None:
-            return torch.cat(self.parts) if self.parts else torch.empty(0, dtype=self.dtype)
-        if self.parts:
-            self._spill()
-        self.file.flush()
-        mapped = mmap.mmap(self.file.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
-        self.file.close()  # the mapping keeps what is in it
-        return torch.frombuffer(mapped, dtype=self.dtype)
-
-
 class _Dense:
     """Tensors of one shape as one tensor (N, ...)."""
 
@@ -199,7 +157,7 @@ class _Dense:
         self.shape, self.dtype, self.used = first.shape, first.dtype, 0
         fits = count * first.numel() * first.element_size() <= limit
         self.values = torch.empty((count if fits else 0, *first.shape), dtype=first.dtype)
-        self.bytes = None if fits else _Bytes(first.dtype, 0)
+        self.bytes = None if fits else Packed(first.dtype, 0)
 
     def add(self, values: Any) -> None:
         if self.bytes is None:
@@ -221,7 +179,7 @@ class _Ragged:
 
     def __init__(self, first: Tensor, count: int, limit: int):
         self.rest, self.dtype = first.shape[1:], first.dtype
-        self.bytes = _Bytes(first.dtype, limit)
+        self.bytes = Packed(first.dtype, limit)
         self.sizes: list[int] = []
 
     def add(self, values: Any) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from dlzoo.data import packed
 from dlzoo.data.dataset import Sample, Subset
+from dlzoo.data.packed import Packed
 from dlzoo.errors import DataError
 from dlzoo.task import Columns
 from dlzoo.transforms.text import END, PAD, Tokenizer
@@ -45,26 +46,26 @@ class TokenWindows:
         self.unit = "character" if tokenizer.name == "characters" else "token"
         self.places: list[tuple[int, int, str]] = []
         """For each document: where its own tokens start, the number of the first of them in its file, and the file."""
-        parts: list[np.ndarray] = []
+        kind = torch.int16 if tokenizer.size <= np.iinfo(np.int16).max else torch.int32
+        tokens = Packed(kind, packed.IN_MEMORY)
         stretches: list[tuple[int, int, int]] = []  # where it starts, where scoring starts, where it ends
         at = 0
         for i in range(len(data)):
             text = data[i]["text"]
             start, stop = data.spans[i] if data.spans is not None else (0, len(text))
             own = tokenizer.encode(text[start:stop])
-            before = self._before(tokenizer, text[:start]) if not joined or not parts else own[:0]
-            after = [END] if joined else []
+            before = self._before(tokenizer, text[:start]) if not joined or not i else own[:0]
+            after = np.array([END] if joined else [], np.int32)
             offset = start if self.unit == "character" else 0
             self.places.append((at + len(before), offset, data.source(i)))
-            parts += [before, own, np.array(after, np.int32)]
+            tokens.add(torch.from_numpy(np.concatenate([before, own, after])).to(kind))
             end = at + len(before) + len(own) + len(after)
             if joined and stretches:
                 stretches[0] = (*stretches[0][:2], end)
             else:
                 stretches.append((at, at + len(before), end))
             at = end
-        kind = np.int16 if tokenizer.size <= np.iinfo(np.int16).max else np.int32
-        self.tokens: Tensor = torch.from_numpy(np.concatenate([np.zeros(0, np.int32), *parts]).astype(kind))
+        self.tokens = tokens.close()
         self.begins, self.scored, self.ends = np.array(stretches, np.int64).reshape(-1, 3).T
         if stride:
             counts = np.where(
