@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import re
+from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 import torch
@@ -16,6 +18,10 @@ SIZE = 224
 """Height and width of the pictures that a network is measured with, where they are not all of one size."""
 CLASSIFIER = ("adaptive_avg_pool2d", "avgpool", "classifier", "dropout", "fc", "flatten", "head", "heads", "mean")
 """What the first step behind the features is called, in one network or another."""
+AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")
+"""Where the names of weights begin that are for a network's first training alone."""
+DENSE = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
+"""Names in the published files of densenets, which have a point more."""
 COARSEST = 4
 """Least stride of the maps of a pyramid."""
 
@@ -30,6 +36,8 @@ class Torchvision(nn.Module):
         in_channels: channels of a picture
         image_size: height and width of a picture in pixels
         arch: the network's name in torchvision, say resnet50, efficientnet_b0 or swin_t
+        pretrained: weights to begin with: a .safetensors, .pt or .pth file, or true to download torchvision's own; they
+            are used to task.normalize imagenet
         out: the last map, which a vit lacks and gives a vector for; the map's mean; or a pyramid from stride 4 on
     """
 
@@ -38,14 +46,19 @@ class Torchvision(nn.Module):
         in_channels: int,
         image_size: int | None = None,
         arch: str = "resnet18",
+        pretrained: str | bool = False,
         out: Literal["map", "vector", "pyramid"] = "map",
     ):
         super().__init__()
         from torchvision.models.feature_extraction import create_feature_extractor
 
         size = image_size or SIZE
-        network = _network(arch, size)
-        _take_channels(network, in_channels)
+        self.arch, self.in_channels = arch, in_channels
+        network = _network(arch, size, as_published=bool(pretrained) and in_channels == 3)
+        names = network.state_dict().keys()
+        first = next(name for name, part in network.named_modules() if isinstance(part, nn.Conv2d))
+        self.first = f"{first}.weight"
+        _take_channels(network.get_submodule(first), in_channels)
         shapes = _shapes(network, arch, in_channels, size)
         last = list(shapes)[-1]
         maps = {n: shape for n, shape in _maps(network, shapes, size).items() if n == last or out == "pyramid"}
@@ -54,6 +67,8 @@ class Torchvision(nn.Module):
         self.mean = out == "vector" and len(shapes[last]) == 4
         self.last_channel = {name: shape[1] == shape[2] != shape[3] for name, shape in maps.items()}
         self.network = create_feature_extractor(network, list(maps or [last]), suppress_diff_warning=True)
+        self.left_out = names - self.network.state_dict().keys()
+        """Names of the classifier's weights."""
         dims = tuple(shape[3 if self.last_channel[name] else 1] for name, shape in maps.items())
         strides = tuple(round(size / shape[2]) for shape in maps.values())
         if out == "pyramid":
@@ -63,6 +78,20 @@ class Torchvision(nn.Module):
         else:
             self.features = Features("vector", shapes[last][1])
 
+    def published(self) -> str:
+        """The address of torchvision's own weights, the best that there are."""
+        from torchvision.models import get_model_weights
+
+        return str(get_model_weights(self.arch).DEFAULT.url)
+
+    def adapt(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights of a whole network of torchvision as this one's: without the classifier, for these channels."""
+        own = {DENSE.sub(r"\1\2", name): tensor for name, tensor in state.items()}
+        own = {name: own[name] for name in own if name not in self.left_out and not name.startswith(AUXILIARY)}
+        if self.first in own:
+            own[self.first] = _for_channels(own[self.first], self.in_channels)
+        return {f"network.{name}": tensor for name, tensor in own.items()}
+
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
         found = self.network(x)
         outputs = [y.movedim(-1, 1) if self.last_channel.get(name) else y for name, y in found.items()]
@@ -71,8 +100,11 @@ class Torchvision(nn.Module):
         return cast(Tensor, outputs[0].mean((2, 3)) if self.mean else outputs[0])
 
 
-def _network(arch: str, size: int) -> nn.Module:
-    """The whole network, with new weights, without what is in it for its first training alone."""
+def _network(arch: str, size: int, as_published: bool) -> nn.Module:
+    """The whole network, with new weights, without what is in it for its first training alone.
+
+    as_published: two of them want their pictures on another scale, as their published weights do.
+    """
     from torchvision import models
 
     if arch not in (known := models.list_models(module=models)):
@@ -80,7 +112,7 @@ def _network(arch: str, size: int) -> nn.Module:
         raise ConfigError([f"model.arch: torchvision has no '{printable(arch)}'.{did_you_mean(arch, known)} {some}"])
     own: dict[str, Any] = {}
     if arch in ("googlenet", "inception_v3"):
-        own = {"aux_logits": False, "init_weights": False, "transform_input": False}
+        own = {"aux_logits": False, "init_weights": False, "transform_input": as_published}
     elif arch.startswith("vit"):
         own = {"image_size": size}
     elif arch.startswith("maxvit"):
@@ -91,13 +123,17 @@ def _network(arch: str, size: int) -> nn.Module:
         raise ConfigError([f"model: '{arch}' cannot be had for pictures of {size}x{size}: {error}"]) from error
 
 
-def _take_channels(network: nn.Module, channels: int) -> None:
-    """Let the first convolution take so many channels, its weights the mean of those for red, green and blue."""
-    name, first = next((name, part) for name, part in network.named_modules() if isinstance(part, nn.Conv2d))
-    if channels == first.in_channels:
-        return
-    weight = first.weight.mean(1, keepdim=True).repeat(1, channels, 1, 1) * (first.in_channels / channels)
-    first.in_channels, first.weight = channels, nn.Parameter(weight.detach())
+def _take_channels(first: nn.Module, channels: int) -> None:
+    """Let the first convolution take so many channels."""
+    assert isinstance(first, nn.Conv2d)
+    first.in_channels, first.weight = channels, nn.Parameter(_for_channels(first.weight.detach(), channels))
+
+
+def _for_channels(weight: Tensor, channels: int) -> Tensor:
+    """A convolution's weights for other channels, each the mean of those for red, green and blue, of the same sum."""
+    if weight.shape[1] == channels:
+        return weight
+    return weight.mean(1, keepdim=True).repeat(1, channels, 1, 1) * (weight.shape[1] / channels)
 
 
 def _shapes(network: nn.Module, arch: str, channels: int, size: int) -> dict[str, tuple[int, ...]]:

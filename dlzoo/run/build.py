@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from threading import Lock, get_ident
 from typing import Any, cast
 
@@ -14,7 +15,8 @@ from dlzoo.config import Component, Config, Split
 from dlzoo.data.dataset import Dataset, Subset
 from dlzoo.data.skipped import Skipped
 from dlzoo.data.splits import divide
-from dlzoo.errors import ConfigError, RunError, UserError, WrongKind, printable
+from dlzoo.engine import foreign
+from dlzoo.errors import ConfigError, RunError, UserError, WrongKind, first_few, printable
 from dlzoo.registry import DATASETS, FACTS, MODELS, TASKS, Entry
 from dlzoo.registry.compatible import unfit
 from dlzoo.registry.parameter import choices_of
@@ -84,7 +86,22 @@ def build_network(config: Config, task: Task, most: int | None = None) -> Networ
         backbone = construct(config.model, task)
         if problem := _unfit_features(task, backbone):
             raise _refusal(task, name, problem)
+        if most is None and (source := config.model.args.get("pretrained")):  # else all weights come from the run
+            begin(backbone, source)
         return Network(backbone, task.head(backbone))
+
+
+def begin(backbone: nn.Module, source: str | bool) -> None:
+    """Give a backbone with an argument `pretrained` the weights that it names. Raises RunError for those of another."""
+    adapted = cast(Any, backbone)
+    given = foreign.download(adapted.published()) if source is True else foreign.read(Path(str(source)))
+    own, state = backbone.state_dict(), adapted.adapt(given)
+    odd = {name for name in own.keys() ^ state.keys() if not name.endswith("num_batches_tracked")}  # not in old files
+    odd |= {name for name in own.keys() & state.keys() if own[name].shape != state[name].shape}
+    if odd:
+        names = first_few(sorted(odd))
+        raise RunError(f"model.pretrained: {printable(str(source))} does not fit this network: {names}")
+    backbone.load_state_dict(own | state)
 
 
 @contextmanager

@@ -67,7 +67,7 @@ def _(place: Path) -> None:
         file.write_bytes(whole)
 
 
-@ATTACKS.row("S04", "a pickle given as data, or to predict: no format of data is pickle, CIFAR's neither")
+@ATTACKS.row("S04", "a pickle given as data, to predict, or as weights to begin with: nothing in it is run")
 def _(place: Path) -> None:
     a_run(place)
     for name, content in pickles(place).items():
@@ -77,6 +77,12 @@ def _(place: Path) -> None:
         for data in (f"{{name: table, path: {name}.pt, target: x}}", f"{{name: table, path: {name}.csv, target: x}}"):
             _train(place, f"task: tabular_regression\nmodel: mlp\ndata: {data}\n")
         _train(place, f"task: language_modeling\nmodel: gru\ndata: {{name: texts, path: {name}.pkl}}\n")
+    for name in pickles(place):
+        for model in (
+            f"{{name: torchvision, pretrained: {name}.pt}}",
+            f"{{name: torchvision, pretrained: {name}.pkl}}",
+        ):
+            _train(place, f"task: image_classification\ndata: digits\nmodel: {model}\n", codes=(4,))
     for name in ("data_batch_1", "data_batch_1.bin", "test_batch", "test_batch.bin", "batches.meta"):
         (place / name).write_bytes(pickles(place)["raw"])
     (place / "batches.meta.txt").write_text("cat\ndog\n")
@@ -87,9 +93,9 @@ def _(place: Path) -> None:
     _train(place, "task: image_classification\nmodel: lenet\ndata: {name: torchvision, set: MNIST, path: .}\n")
 
 
-def _train(place: Path, config: str) -> None:
+def _train(place: Path, config: str, codes: tuple[int, ...] = (3,)) -> None:
     (place / "c.yaml").write_text(config)
-    blocked(place, "train", "--config", "c.yaml", codes=(3,))
+    blocked(place, "train", "--config", "c.yaml", codes=codes)
 
 
 @ATTACKS.row("S05", "a tensor that claims more than its bytes")

@@ -1,0 +1,59 @@
+"""Weights that others have trained, as named tensors: from a file, or from where they are published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dlzoo.engine import weights
+from dlzoo.errors import ConfigError, RunError, printable
+
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+"""Under what the tensors stand in files that hold more than them."""
+SLACK = 2**20
+"""Bytes that tensors may have beyond those of their file: some of it may be stored once for several."""
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors, .pt or .pth file, on the CPU.
+
+    Of a file that torch has written (which is a pickle) tensors alone are read: nothing in it is run. Raises
+    ConfigError for a file that is not there, RunError for one that is no such file, or claims to hold more than it has.
+    """
+    if not path.is_file():
+        raise ConfigError([f"model.pretrained: there is no file {printable(str(path))}"])
+    if path.suffix == ".safetensors":
+        return weights.load(path)
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # of zip files, of unpickling, of what was refused; torch's advice is to run it anyway
+        hint = "save the network's state_dict, as .safetensors best"
+        raise RunError(
+            f"{printable(str(path))} is no whole file of tensors alone, and no other is read; {hint}"
+        ) from None
+    return _tensors(found, path, path.stat().st_size)
+
+
+def download(url: str) -> dict[str, Tensor]:
+    """The tensors at an address, kept in torch's folder of downloads (TORCH_HOME); the hash in its name is compared."""
+    try:
+        found = torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
+    except Exception as error:  # there is no network, or no such file; or what came is not what it should be
+        why = f"the weights cannot be downloaded from {url}: {printable(str(error))[:150]}"
+        raise RunError(f"{why}\n  download them where you can, and set model.pretrained to the file") from None
+    return _tensors(found, Path(url), 2**40)
+
+
+def _tensors(found: Any, path: Path, size: int) -> dict[str, Tensor]:
+    name = printable(path.name)
+    for key in WRAPPERS:
+        if isinstance(found, dict) and isinstance(found.get(key), dict):
+            found = found[key]
+    if not isinstance(found, dict) or not found or not all(isinstance(value, Tensor) for value in found.values()):
+        raise RunError(f"{name} holds no named tensors, as a state_dict does")
+    if sum(value.numel() * value.element_size() for value in found.values()) > size + SLACK:
+        raise RunError(f"{name} claims to hold more than its {size:,} bytes")
+    return {str(key).removeprefix("module."): value for key, value in found.items()}
