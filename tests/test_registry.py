@@ -233,10 +233,7 @@ def test_importlib_stays_in_the_registry():  # S09: nothing else can turn a name
         if file != PACKAGE / "registry" / "__init__.py":
             assert "importlib" not in text.replace("importlib.metadata", "").replace("importlib.resources", ""), file
         assert "eval(" not in text.replace(".eval(", "").replace("literal_eval(", "").replace("_eval(", ""), file
-        assert (
-            "pickle" not in text.replace("allow_pickle=False", "").replace("no pickle", "").lower()
-            or "torch.load" not in text
-        )
+        assert "torch.load" not in text or file == PACKAGE / "engine" / "foreign.py", file  # tensors alone, tried there
 
 
 def test_reading_is_cached_within_a_process():
