@@ -82,6 +82,8 @@ class Train:
         batch_size: samples in one update, over all micro-batches and processes
         accumulate: micro-batches that one update is split into, to save memory
         clip: largest norm of the gradient; null for no limit
+        freeze: weights that are not trained, by name, with * and ? (backbone.*); batch norms among them keep their
+            statistics
         ema: decay of an exponential moving average of the weights, which is then evaluated and kept; null for none
         seed: of initial weights, order, augmentation and dropout
         device: auto takes CUDA where there is one
@@ -101,6 +103,7 @@ class Train:
     batch_size: Count = 64
     accumulate: Count = 1
     clip: Positive | None = 1.0
+    freeze: tuple[str, ...] = ()
     ema: Share | None = None
     seed: Annotated[int, Ge(0), Lt(2**63)] = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"

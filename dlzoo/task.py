@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from dlzoo.data.dataset import Dataset, Pieces, Sample, Subset
 from dlzoo.errors import DataError
@@ -211,6 +212,15 @@ class Network(nn.Module):
         self.head = head
         self._takes = _names(backbone)
         self._head_takes = _names(head)
+
+    def train(self, mode: bool = True) -> Network:
+        """torch's, but that batch norms whose weights are frozen keep the statistics that go with them."""
+        super().train(mode)
+        for part in self.modules():
+            own = list(part.parameters(recurse=False))
+            if isinstance(part, _BatchNorm) and own and not any(weight.requires_grad for weight in own):
+                part.eval()
+        return self
 
     def forward(self, **inputs: Any) -> Any:
         features = self.backbone(**{name: value for name, value in inputs.items() if name in self._takes})

@@ -82,8 +82,10 @@ def spelled(kind: Any) -> str:
         return " | ".join(map(str, inside))
     if origin in (Union, types.UnionType):
         return " or ".join(map(spelled, inside))
+    if origin is tuple and inside[-1] is ...:
+        return f"list of {spelled(inside[0])}"
     if origin is not None:
-        return f"{origin.__name__} of {', '.join('...' if part is ... else spelled(part) for part in inside)}"
+        return f"{origin.__name__} of {', '.join(map(spelled, inside))}"
     return "text" if kind is str else str(kind.__name__)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -102,6 +103,19 @@ def begin(backbone: nn.Module, source: str | bool) -> None:
         names = first_few(sorted(odd))
         raise RunError(f"model.pretrained: {printable(str(source))} does not fit this network: {names}")
     backbone.load_state_dict(own | state)
+
+
+def freeze(network: Network, patterns: Iterable[str]) -> None:
+    """Leave the weights whose names match a pattern as they are. Raises ConfigError for one that matches none."""
+    weights = dict(network.named_parameters())
+    for pattern in patterns:
+        if not (found := fnmatch.filter(weights, pattern)):
+            names = f"the names are {first_few(list(weights))}"
+            raise ConfigError([f"train.freeze: no weight is called '{printable(pattern)}'; {names}"])
+        for name in found:
+            weights[name].requires_grad_(False)
+    if not any(weight.requires_grad for weight in weights.values()):
+        raise ConfigError(["train.freeze: nothing is left to train"])
 
 
 @contextmanager

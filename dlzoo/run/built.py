@@ -17,7 +17,7 @@ from dlzoo.engine.record import Record
 from dlzoo.engine.runtime import Runtime
 from dlzoo.errors import ConfigError
 from dlzoo.run.agreement import same_data
-from dlzoo.run.build import build_dataset, build_network, build_splits, build_task
+from dlzoo.run.build import build_dataset, build_network, build_splits, build_task, freeze
 from dlzoo.run.folder import Run, understood
 from dlzoo.run.resolve import resolve
 from dlzoo.run.session import monitored
@@ -101,6 +101,7 @@ def build(
             task.load_state_dict(state.values["task"])
     seeds.seed_globals(seeds.key(config.train.seed, "weights"))
     network = build_network(config, task, most=state.bytes if state else None)
+    freeze(network, config.train.freeze)
     return Built(resolve(config, dataset, task, network, runtime), dataset, splits, task, network, runtime)
 
 

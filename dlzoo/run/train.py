@@ -198,10 +198,12 @@ def _introduction(run: Run, built: Built) -> Iterator[str]:
     config, runtime, steps = built.config, built.runtime, built.steps
     sizes = " · ".join(f"{name} {len(pieces):,}" for name, pieces in built.pieces.items())
     weights = sum(parameter.numel() for parameter in built.network.parameters())
+    trained = sum(parameter.numel() for parameter in built.network.parameters() if parameter.requires_grad)
+    of_them = f", {trained:,} of them trained" if trained < weights else ""
     where = f"{runtime.device.type}, {runtime.threads} thread{'s' * (runtime.threads > 1)}"
     yield f"run    {run.path}"
     yield f"data   {config.data.name}: {sizes}"
-    yield f"model  {config.model.name}: {weights:,} weights, on {where}"
+    yield f"model  {config.model.name}: {weights:,} weights{of_them}, on {where}"
     yield f"train  {steps:,} updates of {config.train.batch_size}, {steps / built.epoch:.4g} epochs"
     if built.order.joins:
         yield "note   the last sample of an epoch joins the batch before it: alone it would have no batch statistics"

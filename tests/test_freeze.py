@@ -1,0 +1,60 @@
+"""`train.freeze`: what is not trained stays to the bit, what is not there is refused, a resume goes on exactly."""
+
+import pytest
+import torch
+from torch import nn
+
+from dlzoo import files
+from dlzoo.engine.runtime import Runtime
+from dlzoo.errors import ConfigError
+from dlzoo.run import portable
+from dlzoo.run import train as command
+from dlzoo.run.built import build
+from dlzoo.run.session import Session
+from dlzoo.schema.reader import from_dict
+
+
+def config(freeze, **train):
+    values = {
+        "task": "image_classification",
+        "data": {"name": "digits", "test": 100},
+        "model": {"name": "resnet", "depth": 10, "width": 4},
+        "train": {"steps": 4, "threads": 1, "freeze": freeze} | train,
+    }
+    return from_dict(values, "test")
+
+
+def test_frozen_weights_and_their_statistics_stay_and_the_others_are_trained():
+    built = build(plan := config(["backbone.conv1.*", "backbone.bn1.*", "backbone.layer1.*"]), Runtime(plan.train))
+    before = {name: tensor.clone() for name, tensor in built.network.state_dict().items()}
+    session = Session(built.config, built.task, built.network, built.runtime, built.steps)
+    for row in session.rows(built.loader()):
+        session.take(row)
+    changed = {name for name, tensor in built.network.state_dict().items() if not torch.equal(tensor, before[name])}
+    frozen = ("backbone.conv1.", "backbone.bn1.", "backbone.layer1.")
+    assert not [name for name in changed if name.startswith(frozen)]
+    assert changed >= {name for name in before if not name.startswith(frozen)}
+    assert isinstance(built.network.backbone.bn1, nn.BatchNorm2d) and not built.network.backbone.bn1.training
+
+
+@pytest.mark.parametrize(
+    ("freeze", "message"),
+    [
+        (["backbon.*"], "train.freeze: no weight is called 'backbon.*'; the names are backbone.conv1.weight"),
+        (["*"], "train.freeze: nothing is left to train"),
+    ],
+)
+def test_a_pattern_that_freezes_nothing_or_all_is_a_mistake(freeze, message):
+    plan = config(freeze)
+    with pytest.raises(ConfigError) as found:
+        build(plan, Runtime(plan.train))
+    assert message in str(found.value)
+
+
+def test_a_run_with_frozen_weights_resumes_to_the_bit(tmp_path, capsys):
+    whole = command.train(config(["backbone.*"], save_every=2), root=tmp_path / "whole", quiet=True).run
+    assert "330 of them trained" in capsys.readouterr().err
+    again = command.train(config(["backbone.*"], save_every=2), root=tmp_path / "again", quiet=True).run
+    command.resume(again / "checkpoints" / "step-2", quiet=True)
+    sums = [files.sha256(run / "model" / "model.safetensors") for run in (whole, again)]
+    assert sums[0] == sums[1] and portable.load(whole).config.train.freeze == ("backbone.*",)
