@@ -38,8 +38,17 @@ def read(path: Path) -> dict[str, Tensor]:
 
 
 def download(url: str) -> dict[str, Tensor]:
-    """The tensors at an address, kept in torch's folder of downloads (TORCH_HOME); the hash in its name is compared."""
+    """The tensors at an address, kept in torch's folder of downloads (TORCH_HOME).
+
+    The hash in the name of a .pth file is compared; .safetensors files have none in theirs.
+    """
     try:
+        if url.endswith(".safetensors"):
+            kept = Path(torch.hub.get_dir(), "checkpoints", "_".join(url.split("/")[3:]))
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            if not kept.exists():
+                torch.hub.download_url_to_file(url, str(kept))
+            return weights.load(kept)
         found = torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
     except Exception as error:  # there is no network, or no such file; or what came is not what it should be
         why = f"the weights cannot be downloaded from {url}: {printable(str(error))[:150]}"

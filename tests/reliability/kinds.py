@@ -38,6 +38,7 @@ TINY: dict[str, dict[str, Any]] = {
     "resnet": {"depth": 10, "width": 4},
     "convnext": {"depths": [1, 1], "dims": [4, 6], "patch": 1, "drop_path": 0.1},
     "mobilenet": {"width": 0.1},
+    "timm": {"arch": "test_resnet"},
     "torchvision": {"arch": "shufflenet_v2_x0_5"},
     "vit": {"dim": 8, "depth": 1, "heads": 2, "patch": 4, "dropout": 0.1},
     "cnn1d": {"embedding": 8, "dim": 12, "dropout": 0.1},
