@@ -54,6 +54,26 @@ def test_a_picture_that_is_cut_short_is_named(tmp_path, kind):
         read_image(write(tmp_path / "a.x", stream.getvalue()[: len(stream.getvalue()) // 2]))
 
 
+@pytest.mark.parametrize(
+    ("least", "shape"), [(None, (3, 512, 768)), (200, (3, 256, 384)), (64, (3, 64, 96)), (600, (3, 512, 768))]
+)
+def test_a_jpeg_is_decoded_no_larger_than_is_needed(least, shape, tmp_path):
+    whole = Image.linear_gradient("L").resize((768, 512)).convert("RGB")
+    for name in ("a.jpg", "a.png"):
+        whole.save(tmp_path / name, quality=95)
+    found = read_image(tmp_path / "a.jpg", least=least)
+    assert found.shape == shape and read_image(tmp_path / "a.png", least=least).shape == (3, 512, 768)
+    small = torch.from_numpy(np.array(whole.resize(shape[:0:-1], Image.Resampling.BOX))).permute(2, 0, 1)
+    assert (found.float() - small.float()).abs().mean() < 2
+
+
+def test_a_folder_gives_what_it_is_asked_to_keep(tmp_path):
+    picture(tmp_path / "x" / "a.jpg", size=(400, 300))
+    data = ImageFolder(str(tmp_path))
+    data.least = 70
+    assert data[0]["image"].shape == (3, 75, 100)
+
+
 def test_pipes_and_folders_are_no_pictures(tmp_path):
     os.mkfifo(tmp_path / "a.png")
     for path in (tmp_path / "a.png", tmp_path, tmp_path / "none.png"):

@@ -91,6 +91,11 @@ def test_true_downloads_timms_own_once(tmp_path, monkeypatch):
     assert torch.equal(model.network.state_dict()["conv1.0.weight"], whole.state_dict()["conv1.0.weight"])
 
 
+def test_a_network_without_published_weights_is_said():
+    with pytest.raises(ConfigError, match="timm publishes no weights of 'resnet50t'"):
+        build("resnet50t").published()
+
+
 @pytest.mark.parametrize(
     ("arch", "size", "out", "message"),
     [

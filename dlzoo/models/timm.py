@@ -46,7 +46,6 @@ class Timm(nn.Module):
         size = image_size or SIZE
         self.in_channels = in_channels
         network = _network(arch, in_channels, size)
-        self.hub = f"https://huggingface.co/{network.pretrained_cfg.get('hf_hub_id')}/resolve/main/model.safetensors"
         self.indices: list[int] | None = None
         try:
             shapes = _shapes(network, in_channels, size, maps=out != "vector")
@@ -68,8 +67,11 @@ class Timm(nn.Module):
         self.network = cast(nn.Module, network)
 
     def published(self) -> str:
-        """The address of timm's own weights."""
-        return self.hub
+        """The address of timm's own weights. Raises ConfigError for a network without any."""
+        settings = cast(Any, self.network).pretrained_cfg
+        if not settings.get("hf_hub_id"):
+            raise ConfigError([f"model.pretrained: timm publishes no weights of '{settings.get('architecture')}'"])
+        return f"https://huggingface.co/{settings['hf_hub_id']}/resolve/main/model.safetensors"
 
     def adapt(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The weights of a whole network of timm as this one's: without what was left out, for these channels."""
