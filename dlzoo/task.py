@@ -89,6 +89,8 @@ class Task(ABC):
     """`encode` draws from its rng: it is called afresh in every epoch. Where it does not, its result is kept."""
     ragged: tuple[str, ...] = ()
     """Keys of an example whose tensors differ in length."""
+    kept: int = 5000
+    """Answers of an evaluation that are held for `plot`, at most."""
     baseline: str = ""
     """The name of the trivial answer that `guess` gives, or '' where there is none."""
 
@@ -189,8 +191,14 @@ class Task(ABC):
         rest goes on; a bad file raises one.
         """
 
+    def draw(self, sample: Sample, answer: Answer) -> dict[str, Tensor]:
+        """Pictures of an answer, uint8 (C, H, W) with one or three channels, by what they show: `predict -o FOLDER`
+        writes them. Tensors in an answer are for this and for metrics; no file of answers has them.
+        """
+        return {}
+
     def plot(self, metrics: list[Metric], answers: list[Answer], truths: list[Answer]) -> dict[str, Figure]:
-        """Figures for the run folder, by name; `answers` and `truths` are the first few thousand of the split."""
+        """Figures for the run folder, by name; `answers` and `truths` are the first `kept` of the split."""
         return {}
 
     def state_dict(self) -> dict[str, Any]:

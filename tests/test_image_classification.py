@@ -6,7 +6,8 @@ from memory import fitted
 from PIL import Image
 
 from dlzoo.errors import ConfigError, DataError
-from dlzoo.tasks.image_classification import ImageClassification, resize
+from dlzoo.tasks.image_classification import ImageClassification
+from dlzoo.transforms.pictures import resize
 
 NOISE = torch.Generator().manual_seed(0)
 

@@ -17,7 +17,8 @@ from dlzoo.engine.runtime import Runtime
 from dlzoo.errors import DataError, OutputError, UserError
 from dlzoo.run import answers as writers
 from dlzoo.run import build, inputs
-from dlzoo.run.predict import Tally, answer, convert, options_of, predict, samples
+from dlzoo.run.items import samples
+from dlzoo.run.predict import Tally, answer, convert, options_of, predict
 from dlzoo.schema import reader as configs
 from dlzoo.task import Batch, Task
 

@@ -88,7 +88,9 @@ class _Source:
         if isinstance(node, ast.FunctionDef):
             parameters = self.parameters(node, arguments(ast.get_docstring(node)), method=False)
             return Entry(**shared, parameters=parameters)
-        family = list(self.family(node))
+        # a base that several share comes after all of them, as for Python
+        last = {(source.file, cls.name): (source, cls) for source, cls in reversed(list(self.family(node)))}
+        family = list(reversed(last.values()))
         docs: dict[str, str] = {}
         attributes: dict[str, Any] = {}
         for source, cls in reversed(family):

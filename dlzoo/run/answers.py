@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from torch import Tensor
+
 from dlzoo import files, jsontext
 from dlzoo.errors import OutputError, UserError, did_you_mean, printable
 from dlzoo.metrics.metric import Answer
@@ -27,6 +29,11 @@ def finite(value: Any) -> bool:
     if isinstance(value, dict):
         return all(map(finite, value.values()))
     return all(map(finite, value)) if isinstance(value, list) else True
+
+
+def plain(answer: Answer) -> Answer:
+    """An answer without its tensors, which are drawn and scored, and not written."""
+    return {key: value for key, value in answer.items() if not isinstance(value, Tensor)}
 
 
 def flat(answer: Answer) -> dict[str, Any]:

@@ -23,14 +23,11 @@ from dlzoo.metrics.metric import Answer
 from dlzoo.registry import DATASETS
 from dlzoo.run import portable, report
 from dlzoo.run.agreement import changed
-from dlzoo.run.answers import write_json
+from dlzoo.run.answers import plain, write_json
 from dlzoo.run.build import build_dataset, build_splits
 from dlzoo.run.folder import closed
 from dlzoo.run.resolve import workers
 from dlzoo.task import Batch, Task
-
-KEEP = 5000
-"""Answers that are kept for figures."""
 
 
 def score(
@@ -60,7 +57,7 @@ def _scored(
     write: Path | None,
 ) -> Scores:
     def through(sink: Sink | None = None) -> Scores:
-        return run_through(network, task, found, runtime, detail=True, keep=KEEP, sink=sink)
+        return run_through(network, task, found, runtime, detail=True, keep=task.kept, sink=sink)
 
     if write is None:
         return through()
@@ -82,7 +79,7 @@ def _sink(file: IO[str], source: Callable[[int], str]) -> Sink:
     def write(batch: Batch, answers: list[Answer], truths: list[Answer]) -> None:
         nonlocal place
         for i, answer, truth in zip(batch.indices, answers, truths, strict=True):
-            held[i] = finite({"source": source(i), **answer, "truth": _bare(truth)})
+            held[i] = finite({"source": source(i), **plain(answer), "truth": _bare(truth)})
         while place in held:
             write_json(file, [held.pop(place)])
             place += 1
@@ -92,7 +89,7 @@ def _sink(file: IO[str], source: Callable[[int], str]) -> Sink:
 
 def _bare(truth: Answer) -> Answer:
     """A truth without the parts that say nothing, scores of 0 and 1, or that only figures read."""
-    return {key: value for key, value in truth.items() if key not in ("score", "scores", "past")}
+    return {key: value for key, value in plain(truth).items() if key not in ("score", "scores", "past")}
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 import inspect
 import os
-import re
 import sys
 import typing
 from collections import Counter
@@ -16,7 +15,6 @@ import torch
 from torch import nn
 
 from dlzoo import jsontext
-from dlzoo.data.dataset import Sample
 from dlzoo.engine.loader import SORTED, by_length
 from dlzoo.engine.runtime import Runtime
 from dlzoo.errors import DataError, UserError, choose, printable
@@ -24,8 +22,10 @@ from dlzoo.metrics.metric import Answer
 from dlzoo.registry import TASKS
 from dlzoo.run import answers as writers
 from dlzoo.run import portable
-from dlzoo.run.inputs import Input, Skipped, expand
-from dlzoo.task import Columns, Example, Task, columns
+from dlzoo.run.drawings import drawn
+from dlzoo.run.inputs import Skipped, expand
+from dlzoo.run.items import Item, encodes_many, joined, samples
+from dlzoo.task import Task
 
 BATCH_SIZE, ROWS = 64, 1024
 """Samples that are answered at a time; of those that are encoded many at once."""
@@ -98,69 +98,6 @@ def load_task(run: str | Path, imports: list[Path]) -> type[Task]:
     return cast(type[Task], TASKS[portable.read(run, imports).config.task.name])
 
 
-Item = tuple[str, Sample | Example | DataError]
-"""A source, and what it holds: a sample, encoded unless the task encodes many at once; or what is wrong with it."""
-
-
-def samples(task: Task, inputs: Iterable[Input | None]) -> Iterator[Item | None]:
-    """Every sample of the inputs; None where the inputs pause."""
-    for item in inputs:
-        if item is None:
-            yield None
-            continue
-        if isinstance(item.content, DataError):
-            yield item.name or "", item.content
-            continue
-        try:
-            empty = True
-            for sample in task.read(item.content):
-                empty = False
-                yield _item(task, sample, item)
-            if empty:
-                raise DataError(f"{printable(str(item.content))}: there is nothing in it to answer")
-        except DataError as error:
-            yield _named(error, item)
-        except OSError as error:
-            yield _named(DataError(f"cannot read {printable(str(item.content))}: {error.strerror or error}"), item)
-
-
-def _item(task: Task, sample: Sample | DataError, item: Input) -> Item:
-    if isinstance(sample, DataError):
-        return _named(sample, item)
-    source = str(sample.get("source", item.content))
-    if item.name is not None:
-        source = source.replace(str(item.content), item.name) if isinstance(item.content, Path) else item.name
-    content = sample if _encodes_many(task) else _encode(task, sample)
-    return (source, content) if not isinstance(content, DataError) else (source, _renamed(content, item))
-
-
-def _named(error: DataError, item: Input) -> Item:
-    """The error of an input, or of a row of it, where the message begins with that."""
-    found = re.match(re.escape(str(item.content)) + r":\d+", str(error)) if isinstance(item.content, Path) else None
-    source = found.group() if found else str(item.content)
-    if item.name is not None:
-        source = source.replace(str(item.content), item.name)
-    return source, _renamed(error, item)
-
-
-def _renamed(error: DataError, item: Input) -> DataError:
-    """The error, without the name of the temporary file that stdin went through."""
-    stands_for = item.name is not None and isinstance(item.content, Path)
-    return DataError(str(error).replace(str(item.content), str(item.name))) if stands_for else error
-
-
-def _encodes_many(task: Task) -> bool:
-    """Whether many at once is more than each by itself; where not, a picture is made small as soon as it is read."""
-    return type(task).encode_many is not Task.encode_many
-
-
-def _encode(task: Task, sample: Sample) -> Example | DataError:
-    try:
-        return task.encode(sample)
-    except DataError as error:
-        return error
-
-
 @torch.inference_mode()
 def answer(
     network: nn.Module,
@@ -196,12 +133,12 @@ def _answers(
     options: dict[str, Any],
     unknown: Counter[str],
 ) -> Iterator[Answer]:
-    joined, items = _joined(task, items)
+    encoded, items = joined(task, items)
     good = [i for i, (_, content) in enumerate(items) if not isinstance(content, DataError)]
     answers: dict[int, Answer] = {}
-    if joined:
-        unknown.update(task.unknown(joined))
-        for batch in by_length(task, joined, good, batch_size):
+    if encoded:
+        unknown.update(task.unknown(encoded))
+        for batch in by_length(task, encoded, good, batch_size):
             with runtime.autocast():
                 found = task.answer(network, batch.to(runtime.device), **options)
             answers.update(zip(batch.indices, found, strict=True))
@@ -212,21 +149,6 @@ def _answers(
             yield {"source": source, **answer}
         else:
             yield {"source": source, "error": "the answer is no finite number; is a value of this input out of range?"}
-
-
-def _joined(task: Task, items: list[Item]) -> tuple[Columns | None, list[Item]]:
-    """The columns of the good items; and the items, where those that cannot be encoded have become errors."""
-    good = [content for _, content in items if not isinstance(content, DataError)]
-    if not good:
-        return None, items
-    if not _encodes_many(task):
-        return columns(good, task.ragged), items
-    try:
-        return task.encode_many(good), items
-    except DataError:
-        items = [(source, c if isinstance(c, DataError) else _encode(task, c)) for source, c in items]
-        good = [content for _, content in items if not isinstance(content, DataError)]
-        return columns(good, task.ragged) if good else None, items
 
 
 def predict(
@@ -256,9 +178,12 @@ def predict(
     arguments = convert(task, options or {})
     skipped, tally = Skipped(), Tally()
     target = writers.destination(output)[0] if output else None
-    size = batch_size or (ROWS if _encodes_many(task) else BATCH_SIZE)
+    size = batch_size or (ROWS if encodes_many(task) else BATCH_SIZE)
     items = samples(task, expand(inputs, task.needs, skipped, target))
     found = tally.count(answer(network, task, items, model.runtime, size, arguments, tally.unknown))
+    if target is not None and target.parent == output and type(task).draw is not Task.draw:
+        found = drawn(task, found, target.parent)
+    found = map(writers.plain, found)
     if output is not None:
         path = writers.save(output, _progress(found), keep_formulas)
         if json:

@@ -1,0 +1,51 @@
+"""Pictures of answers, saved beside answers.jsonl in the folder that `dlzoo predict -o` names."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from torch import Tensor
+
+from dlzoo import files
+from dlzoo.errors import DataError
+from dlzoo.metrics.metric import Answer
+from dlzoo.task import Task
+
+
+def drawn(task: Task, answers: Iterable[Answer], folder: Path) -> Iterator[Answer]:
+    """The same answers, each with the names of the pictures that the task drew of it, by what they show.
+
+    A name begins with that of the answered file, which is read once more.
+    """
+    taken: set[str] = set()
+    for answer in answers:
+        pictures = {} if "error" in answer else _pictures(task, answer)
+        if pictures:
+            stem = _free(Path(answer["source"]).stem, taken)
+            for name, picture in pictures.items():
+                file = folder / f"{stem}.{name}.png"
+                files.write(file, lambda part, picture=picture: _save(picture, part))  # type: ignore[misc]
+            answer = {**answer, **{name: f"{stem}.{name}.png" for name in pictures}}
+        yield answer
+
+
+def _pictures(task: Task, answer: Answer) -> dict[str, Tensor]:
+    path = Path(answer["source"])
+    sample = next(task.read(path), None) if path.is_file() else None
+    return {} if sample is None or isinstance(sample, DataError) else task.draw(sample, answer)
+
+
+def _free(stem: str, taken: set[str]) -> str:
+    """`stem`, or with a number behind it where another folder had a file of that name."""
+    name, number = stem, 1
+    while name in taken:
+        number += 1
+        name = f"{stem}-{number}"
+    taken.add(name)
+    return name
+
+
+def _save(picture: Tensor, path: Path) -> None:
+    from PIL import Image
+
+    pixels = picture.movedim(0, -1).contiguous().numpy()
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(path, "PNG")
