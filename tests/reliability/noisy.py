@@ -4,6 +4,7 @@ import torch
 
 from dlzoo.registry import TASKS
 from dlzoo.tasks.image_classification import ImageClassification
+from dlzoo.tasks.segmentation import SegmentationTask
 from dlzoo.tasks.tabular_classification import TabularClassification
 from dlzoo.tasks.tabular_regression import TabularRegression
 from dlzoo.tasks.text_classification import TextClassification
@@ -20,6 +21,8 @@ class Drawing:
 
 
 def drawn(name, value, rng):
+    if name == "mask":
+        return value
     if name == "tokens":
         return value[: max(1, len(value) - rng.randrange(4))]
     if value.dtype == torch.uint8:
@@ -30,6 +33,11 @@ def drawn(name, value, rng):
 @TASKS.register("noisy_image_classification")
 class Images(Drawing, ImageClassification):
     """Pictures (B, C, H, W) with noise."""
+
+
+@TASKS.register("noisy_segmentation")
+class Masks(Drawing, SegmentationTask):
+    """Pictures (B, C, H, W) with noise, and masks without."""
 
 
 @TASKS.register("noisy_tabular_classification")
