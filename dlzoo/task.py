@@ -146,8 +146,8 @@ class Task(ABC):
         """A module from features (and any inputs that its forward names) to outputs."""
 
     @abstractmethod
-    def loss(self, outputs: Any, batch: Batch) -> Tensor:
-        """The SUM of the loss over the `batch.count` terms, a scalar."""
+    def loss(self, outputs: Any, batch: Batch) -> Tensor | None:
+        """The SUM of the loss over the `batch.count` terms, a scalar; None in an evaluation that has none."""
 
     def scores(self, loss: float) -> dict[str, float]:
         """Metrics that are a function of the mean loss alone (perplexity)."""
