@@ -4,9 +4,12 @@ import csv
 import functools
 import json
 import math
+import tempfile
+from pathlib import Path
 
 import pytest
 import torch
+from made import boxed, scenes
 from PIL import Image
 
 from dlzoo.registry import TASKS
@@ -15,6 +18,7 @@ from dlzoo.run import build
 from dlzoo.schema import reader as configs
 from dlzoo.task import columns
 
+SCENES = tempfile.TemporaryDirectory()
 EXAMPLES = {
     "image_classification": {"task": "image_classification", "data": "digits", "model": "lenet"},
     "tabular_classification": {
@@ -38,9 +42,17 @@ EXAMPLES = {
         "data": "airline",
         "model": {"name": "gru", "dim": 16},
     },
+    "detection": {
+        "task": {"name": "detection", "dim": 16},
+        "data": {"name": "coco", "path": boxed(Path(SCENES.name), "coco", {"train": scenes()}), "mode": "grey"},
+        "model": {"name": "resnet", "depth": 10, "width": 8, "stem": "half"},
+    },
 }
 """A small dataset and a tiny model for each task."""
-BEST = {"accuracy", "macro_f1", "auroc", "top5", "r2", "coverage"}
+ANSWERS = ("label", "value", "boxes", "labels")
+"""Keys of a sample that say what is to be answered."""
+BEST = {"accuracy", "macro_f1", "auroc", "top5", "r2", "coverage", "map", "ap50", "ap75"}
+BEST |= {"ap50_square", "ap50_disc"}
 """Metrics whose perfect value is 1; that of all others is 0."""
 
 
@@ -274,6 +286,7 @@ FILES = {
     "text_classification": text,
     "language_modeling": text,
     "forecasting": series,
+    "detection": picture,
 }
 """How a user would keep a sample of each task in a file."""
 
@@ -284,7 +297,7 @@ def test_a_file_is_read_as_the_same_sample_of_the_dataset_is(made, tmp_path):
     path = FILES[made.config.task.name](tmp_path, made.task, sample)
     (read,) = made.task.read(path)
     assert str(read["source"]).startswith(str(path))
-    ours = made.task.encode({key: value for key, value in sample.items() if key not in ("label", "value")})
+    ours = made.task.encode({key: value for key, value in sample.items() if key not in ANSWERS})
     theirs = made.task.encode(read)
     assert ours.keys() == theirs.keys()
     for key in ours:

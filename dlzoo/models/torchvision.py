@@ -58,7 +58,7 @@ class Torchvision(nn.Module):
         names = network.state_dict().keys()
         first = next(name for name, part in network.named_modules() if isinstance(part, nn.Conv2d))
         self.first = f"{first}.weight"
-        _take_channels(network.get_submodule(first), in_channels)
+        take_channels(network.get_submodule(first), in_channels)
         shapes = _shapes(network, arch, in_channels, size)
         last = list(shapes)[-1]
         maps = {n: shape for n, shape in _maps(network, shapes, size).items() if n == last or out == "pyramid"}
@@ -89,7 +89,7 @@ class Torchvision(nn.Module):
         own = {DENSE.sub(r"\1\2", name): tensor for name, tensor in state.items()}
         own = {name: own[name] for name in own if name not in self.left_out and not name.startswith(AUXILIARY)}
         if self.first in own:
-            own[self.first] = _for_channels(own[self.first], self.in_channels)
+            own[self.first] = for_channels(own[self.first], self.in_channels)
         return {f"network.{name}": tensor for name, tensor in own.items()}
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
@@ -123,13 +123,13 @@ def _network(arch: str, size: int, as_published: bool) -> nn.Module:
         raise ConfigError([f"model: '{arch}' cannot be had for pictures of {size}x{size}: {error}"]) from error
 
 
-def _take_channels(first: nn.Module, channels: int) -> None:
+def take_channels(first: nn.Module, channels: int) -> None:
     """Let the first convolution take so many channels."""
     assert isinstance(first, nn.Conv2d)
-    first.in_channels, first.weight = channels, nn.Parameter(_for_channels(first.weight.detach(), channels))
+    first.in_channels, first.weight = channels, nn.Parameter(for_channels(first.weight.detach(), channels))
 
 
-def _for_channels(weight: Tensor, channels: int) -> Tensor:
+def for_channels(weight: Tensor, channels: int) -> Tensor:
     """A convolution's weights for other channels, each the mean of those for red, green and blue, of the same sum."""
     if weight.shape[1] == channels:
         return weight

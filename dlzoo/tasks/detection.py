@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from dlzoo import losses
 from dlzoo.choices import Chance, Count, Factor, Normalize, Share
 from dlzoo.data.dataset import Sample, Subset
-from dlzoo.errors import DataError
+from dlzoo.errors import ConfigError, DataError
 from dlzoo.features import Features
 from dlzoo.heads.boxes import BoxHead
 from dlzoo.metrics import detection
@@ -34,6 +34,8 @@ GRID = 32
 """Pixels that divide the sides of the canvas: the stride of most networks."""
 BOX = 2.0
 """What the overlap of boxes counts in the loss, beside the scores (as in TOOD)."""
+DIM, OVERLAP = 128, 0.6
+"""The defaults of the head's arguments, which a resolved config writes out beside any model."""
 SIDES = detection.SIDES
 
 
@@ -147,6 +149,10 @@ class Detection(PictureTask):
     def head(self, backbone: nn.Module) -> nn.Module:
         assert isinstance(backbone.features, Features)
         if backbone.features.kind == "complete":
+            ours = {"dim": (self.dim, DIM), "overlap": (self.overlap, OVERLAP)}
+            if ignored := [name for name, (given, usual) in ours.items() if given != usual]:
+                why = "is of dlzoo's own head, and this model has one of its own; leave it out"
+                raise ConfigError([f"task.{name}: {why}" for name in ignored])
             return nn.Identity()
         return BoxHead(backbone.features, len(self.classes), self.dim)
 
