@@ -219,7 +219,7 @@ class Detection(PictureTask):
     def draw(self, sample: Sample, answer: Answer) -> dict[str, Tensor]:
         from dlzoo.report.boxes import drawn
 
-        return {"boxes": drawn(sample["image"], answer["boxes"], self.classes)}
+        return {"picture": drawn(sample["image"], answer["boxes"], self.classes)}
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {"classes": self.classes}
