@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from made import boxed, scenes
 
 import dlzoo.data
 from dlzoo.optim import OPTIMIZERS
@@ -25,12 +26,14 @@ DATA: dict[str, dict[str, Any]] = {
     "text_classification": {"data": {"name": "texts", "path": "spam.csv", "text": "text", "label": "label"}},
     "language_modeling": {"data": {"name": "texts", "path": "novel.txt", "unit": "document"}},
     "forecasting": {"data": {"name": "airline"}},
+    "detection": {"data": {"name": "coco", "path": "scenes", "mode": "grey"}},
 }
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "image_classification": {"augment": "shift", "erase": 0.3},
     "text_classification": {"context": 24, "word_dropout": 0.1},
     "language_modeling": {"context": 16},
     "forecasting": {"context": 12, "horizon": 6},
+    "detection": {"augment": "zoom_flip", "colour": 0.1},
 }
 TINY: dict[str, dict[str, Any]] = {
     "mlp": {"dim": 8, "norm": "batch", "dropout": 0.1},
@@ -47,8 +50,8 @@ TINY: dict[str, dict[str, Any]] = {
     **{name: {"dim": 8, "layers": 2, "dropout": 0.1} for name in ("rnn", "lstm", "gru")},
 }
 """Arguments that make a model small, and draw where it can; one that is not listed is built with its defaults."""
-LARGER = {"timm": {"size": 48}, "torchvision": {"size": 48}}
-"""Of the task, for networks that leave one place of an 8 x 8 digit, over which batch norms have next to no spread."""
+LARGER = {"timm": {"size": 48}, "torchvision": {"size": 48}, "torchvision_detector": {"size": 96}}
+"""Of the task, for networks that leave one place of a small picture, over which batch norms have next to no spread."""
 STEPS = 12
 TRAIN = {"steps": STEPS, "batch_size": 24, "save_every": 3, "threads": 1, "workers": 0}
 
@@ -122,7 +125,8 @@ def _varied(number: int, task: str, model: str, noisy: bool) -> Kind:
 
 
 def write_data(place: Path) -> None:
-    """The first part of the bundled sets."""
+    """The first part of the bundled sets, and pictures with boxes."""
+    boxed(place / "scenes", "coco", {"train": scenes(60)})
     for name, source, lines in (("spam.csv", "spam.csv", 200), ("credit.csv", "credit_data.csv", 300)):
         with (BUNDLED / source).open(encoding="utf-8") as file:
             (place / name).write_text("".join(islice(file, lines)), encoding="utf-8")
