@@ -75,6 +75,15 @@ def focal(
     return total((terms if weight is None else terms * weight).sum(-1), mask)
 
 
+def quality_focal(scores: Tensor, targets: Tensor, gamma: float = 2.0) -> Tensor:
+    """Binary cross-entropy of scores (before the sigmoid) against targets of 0 to 1, times |target - p|^gamma, summed.
+
+    The quality focal loss (Li et al., 2020, arXiv:2006.04388).
+    """
+    terms = F.binary_cross_entropy_with_logits(scores, targets, reduction="none")
+    return ((targets - scores.sigmoid()).abs() ** gamma * terms).sum()
+
+
 def binary_cross_entropy(
     scores: Tensor, labels: Tensor, *, smoothing: float = 0.0, weight: Tensor | None = None, mask: Tensor | None = None
 ) -> Tensor:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -147,8 +147,8 @@ class Task(ABC):
         """A module from features (and any inputs that its forward names) to outputs."""
 
     @abstractmethod
-    def loss(self, outputs: Any, batch: Batch) -> Tensor:
-        """The SUM of the loss over the `batch.count` terms, a scalar."""
+    def loss(self, outputs: Any, batch: Batch) -> Tensor | None:
+        """The SUM of the loss over the `batch.count` terms, a scalar; None in an evaluation that has none."""
 
     def scores(self, loss: float) -> dict[str, float]:
         """Metrics that are a function of the mean loss alone (perplexity)."""
@@ -192,7 +192,7 @@ class Task(ABC):
         rest goes on; a bad file raises one.
         """
 
-    def draw(self, sample: Sample, answer: Answer) -> dict[str, Tensor | Image.Image]:
+    def draw(self, sample: Sample, answer: Answer) -> Mapping[str, Tensor | Image.Image]:
         """Pictures of an answer by what they show, uint8 (1 or 3, H, W) or Pillow's: `predict -o FOLDER` writes them.
 
         Tensors in an answer are for this and for metrics; no file of answers has them.

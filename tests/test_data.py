@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from made import picture, write
+from made import boxed, picture, scenes, write
 
 from dlzoo.config import Split
 from dlzoo.data.location import BUNDLED
@@ -17,7 +17,7 @@ from dlzoo.errors import DataError
 from dlzoo.registry import DATASETS
 
 SHARED = Path(__file__).parent.parent / "data"
-KEYS = {"image", "label", "row", "value", "text", "series", "past", "future", "times", "name"}
+KEYS = {"image", "boxes", "label", "labels", "row", "value", "text", "series", "past", "future", "times", "name"}
 
 
 def cifar(folder, count=10):
@@ -50,6 +50,8 @@ def example(name, folder):
         return {"path": str(BUNDLED / "fashion_mnist_small")}
     if name == "cifar":
         return {"path": str(cifar(folder))}
+    if name in ("coco", "voc", "yolo"):
+        return {"path": boxed(folder, name, {"train": scenes(20), "test": scenes(5, seed=1)})}
     if name == "torchvision":
         raw = folder / "FashionMNIST" / "raw"
         raw.mkdir(parents=True)

@@ -4,10 +4,12 @@ import csv
 import functools
 import json
 import math
+import tempfile
+from pathlib import Path
 
-import made as files
 import pytest
 import torch
+from made import boxed, digit_masks, scenes
 from PIL import Image
 
 from dlzoo.registry import TASKS
@@ -17,6 +19,7 @@ from dlzoo.run.answers import plain
 from dlzoo.schema import reader as configs
 from dlzoo.task import columns
 
+SCENES = tempfile.TemporaryDirectory()
 EXAMPLES = {
     "image_classification": {"task": "image_classification", "data": "digits", "model": "lenet"},
     "tabular_classification": {
@@ -42,12 +45,20 @@ EXAMPLES = {
     },
     "segmentation": {
         "task": "segmentation",
-        "data": {"name": "mask_folder", "path": files.digit_masks(), "mode": "grey"},
+        "data": {"name": "mask_folder", "path": digit_masks(), "mode": "grey"},
         "model": {"name": "unet", "width": 8, "depth": 2},
+    },
+    "detection": {
+        "task": {"name": "detection", "dim": 16},
+        "data": {"name": "coco", "path": boxed(Path(SCENES.name), "coco", {"train": scenes()}), "mode": "grey"},
+        "model": {"name": "resnet", "depth": 10, "width": 8, "stem": "half"},
     },
 }
 """A small dataset and a tiny model for each task."""
-BEST = {"accuracy", "macro_f1", "auroc", "top5", "r2", "coverage", "miou", "iou", "dice", "picture_iou", "picture_dice"}
+ANSWERS = ("label", "value", "boxes", "labels", "mask")
+"""Keys of a sample that say what is to be answered."""
+BEST = {"accuracy", "macro_f1", "auroc", "top5", "r2", "coverage", "map", "ap50", "ap75"}
+BEST |= {"miou", "iou", "dice", "picture_iou", "picture_dice"}
 """Metrics whose perfect value is 1, also behind a point of each class; that of all others is 0."""
 
 
@@ -284,6 +295,7 @@ FILES = {
     "language_modeling": text,
     "forecasting": series,
     "segmentation": picture,
+    "detection": picture,
 }
 """How a user would keep a sample of each task in a file."""
 
@@ -294,7 +306,7 @@ def test_a_file_is_read_as_the_same_sample_of_the_dataset_is(made, tmp_path):
     path = FILES[made.config.task.name](tmp_path, made.task, sample)
     (read,) = made.task.read(path)
     assert str(read["source"]).startswith(str(path))
-    ours = made.task.encode({key: value for key, value in sample.items() if key not in ("label", "value", "mask")})
+    ours = made.task.encode({key: value for key, value in sample.items() if key not in ANSWERS})
     theirs = made.task.encode(read)
     assert ours.keys() == theirs.keys()
     for key in ours:

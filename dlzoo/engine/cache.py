@@ -34,10 +34,10 @@ def kept(task: Task, pieces: Pieces, progress: Progress = iter) -> Source:
     """What the batches of a split that is read again and again are gathered from: a cache, if pieces cannot gather."""
     if hasattr(pieces, "gather"):
         return Direct(pieces)
-    if task.ragged or not decoded(pieces):
+    if not decoded(pieces):
         return Kept(task, pieces, progress)
-    growing = Growing(task, pieces)
-    return growing if growing.columns else growing.fresh
+    growing = None if task.ragged else Growing(task, pieces)
+    return growing if growing is not None and growing.columns else Fresh(task, pieces)
 
 
 def decoded(pieces: Pieces) -> bool:

@@ -36,6 +36,7 @@ def train_step(
         batch = task.augment(batch.to(runtime.device), runtime.rng)
         with runtime.autocast():
             loss = task.loss(model(**batch.inputs), batch)
+        assert loss is not None
         runtime.backward(loss, count)
         losses.append(loss.detach())
     total = losses[0] if len(losses) == 1 else sum(losses, torch.zeros((), device=runtime.device))

@@ -48,14 +48,21 @@ def flat(answer: Answer) -> dict[str, Any]:
 
 
 def rows(answer: Answer) -> Iterator[dict[str, Any]]:
-    """The rows of a table that an answer fills: one; where it has lists of one length (a forecast), one a step."""
+    """The rows of a table that an answer fills: one; where it has lists of one length (a forecast), one a step; where
+    it has a list of things (boxes), one a thing, or without any one that has but the source.
+    """
     row = flat(answer)
     lists = {key: value for key, value in row.items() if isinstance(value, list)}
-    if len({len(value) for value in lists.values()}) != 1:
+    if [] in lists.values():
+        yield {key: value for key, value in row.items() if key not in lists}
+    elif things := next((value for value in lists.values() if isinstance(value[0], dict)), None):
+        rest = {key: value for key, value in row.items() if key not in lists}
+        yield from ({**rest, **flat(thing)} for thing in things)
+    elif len({len(value) for value in lists.values()}) != 1:
         yield row
-        return
-    for step, values in enumerate(zip(*lists.values(), strict=True), 1):
-        yield {"source": row.get("source"), "step": step, **row, **dict(zip(lists, values, strict=True))}
+    else:
+        for step, values in enumerate(zip(*lists.values(), strict=True), 1):
+            yield {"source": row.get("source"), "step": step, **row, **dict(zip(lists, values, strict=True))}
 
 
 def cell(value: Any) -> Any:
@@ -79,13 +86,13 @@ def write_json(file: IO[str], answers: Iterable[Answer]) -> None:
 
 
 def write_csv(file: IO[str], answers: Iterable[Answer], keep_formulas: bool = False) -> None:
-    """A header and the rows of each answer; the columns are those of the first that is no error, and `error`."""
+    """A header and the rows of each answer; the columns are those of the first that says something, and `error`."""
     convert = _as_json if keep_formulas else cell
     waiting: list[Answer] = []
     writer = None
     for answer in answers:
         waiting.append(answer)
-        if writer is None and "error" in answer and len(waiting) < 10_000:
+        if writer is None and ("error" in answer or [] in answer.values()) and len(waiting) < 10_000:
             continue
         if writer is None:
             names = dict.fromkeys(["source", *(next(rows(answer), {})), "error"])
@@ -121,7 +128,7 @@ def readable(answer: Answer) -> str:
         )
     steps = [{key: value for key, value in row.items() if key != "source"} for row in rows(answer)]
     if len(steps) == 1:
-        return f"{source}: " + "  ".join(_short(key, value) for key, value in steps[0].items())
+        return f"{source}: " + ("  ".join(_short(key, value) for key, value in steps[0].items()) or "nothing")
     return "\n".join([f"{source}:", *("  " + "  ".join(_short(k, v) for k, v in step.items()) for step in steps)])
 
 

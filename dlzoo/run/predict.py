@@ -61,7 +61,7 @@ class Tally:
 
 def options_of(task: Task | type[Task]) -> dict[str, inspect.Parameter]:
     """The keyword arguments of the task's `answer`: what `dlzoo predict` takes besides its own options."""
-    hints = typing.get_type_hints(task.answer)
+    hints = typing.get_type_hints(task.answer, include_extras=True)
     parameters = list(inspect.signature(task.answer).parameters.values())
     return {p.name: p.replace(annotation=hints.get(p.name, str)) for p in parameters if p.default is not p.empty}
 

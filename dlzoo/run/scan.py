@@ -31,7 +31,7 @@ PAIRS = 5
 UNEVEN = 10
 """From so many samples of one class for one of another on, that is said."""
 Size = tuple[int, ...]
-UNITS = {"image": "pixels", "text": "characters"}
+UNITS = {"image": "pixels", "text": "characters", "boxes": "a picture"}
 """What the samples are measured in, by key; else steps."""
 
 

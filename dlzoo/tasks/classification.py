@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -60,14 +61,7 @@ class ClassificationTask(Task):
 
     def number(self, sample: Sample) -> int:
         """The number of a sample's class."""
-        name = sample["label"]
-        if (number := self.index.get(name)) is None:
-            shown = ", ".join(printable(c) for c in self.classes[:20]) + (", ..." if len(self.classes) > 20 else "")
-            raise DataError(
-                f"{where(sample)}class '{printable(str(name))}' does not occur in the training split."
-                f"{did_you_mean(name, self.classes)} The classes are: {shown}."
-            )
-        return number
+        return class_number(sample["label"], self.index, sample)
 
     def targets(self, columns: dict[str, Any]) -> dict[str, Tensor]:
         """The targets of a batch, from the columns of its examples."""
@@ -132,6 +126,17 @@ class ClassificationTask(Task):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._know(state["classes"], state["counts"])
+
+
+def class_number(name: str, index: dict[str, int], sample: Sample) -> int:
+    """The number of a class in `index`. Raises DataError, with where `sample` is from, for one that is not there."""
+    if (number := index.get(name)) is None:
+        shown = ", ".join(map(printable, islice(index, 20))) + (", ..." if len(index) > 20 else "")
+        raise DataError(
+            f"{where(sample)}class '{printable(str(name))}' does not occur in the training split."
+            f"{did_you_mean(name, index)} The classes are: {shown}."
+        )
+    return number
 
 
 def where(sample: Sample) -> str:

@@ -25,10 +25,11 @@ from dlzoo.task import Batch, Columns, Example
 from dlzoo.tasks.classification import where
 from dlzoo.tasks.pictures import PictureTask
 from dlzoo.transforms import masks
+from dlzoo.transforms.augment import colours
 from dlzoo.transforms.masks import VOID, MaskClasses, Value
 from dlzoo.transforms.pictures import LOOK, Pictures
 from dlzoo.transforms.tiles import by_tiles, mirrored
-from dlzoo.transforms.warp import jitter, warp
+from dlzoo.transforms.warp import warp
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -161,7 +162,7 @@ class SegmentationTask(PictureTask):
         if self.warp == "none" and not self.jitter:
             return batch
         x, mask = warp(batch.inputs["x"], batch.targets["mask"], self.warp, rng)
-        return replace(batch, inputs={"x": jitter(x, self.jitter, rng) if self.jitter else x}, targets={"mask": mask})
+        return replace(batch, inputs={"x": colours(x, self.jitter, rng) if self.jitter else x}, targets={"mask": mask})
 
     def head(self, backbone: nn.Module) -> nn.Module:
         assert isinstance(backbone.features, Features)

@@ -63,6 +63,13 @@ def zoom(x: Tensor, rng: torch.Generator, least: float = 0.35) -> Tensor:
     return F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
 
 
+def colours(x: Tensor, reach: float, rng: torch.Generator) -> Tensor:
+    """Each normalised picture with a contrast of 1 - reach to 1 + reach, and each channel brighter by up to `reach`."""
+    B, C, _, _ = x.shape
+    draw = (torch.rand(B, 1 + C, generator=rng, device=x.device) * 2 - 1) * reach
+    return x * (1 + draw[:, :1, None, None]) + draw[:, 1:, None, None]
+
+
 def rectangle(x: Tensor, chance: float, rng: torch.Generator) -> Tensor:
     """Random erasing (Zhong et al., 2017): a rectangle of 2 to 25 % of a picture becomes 0, the mean colour."""
     B, _, H, W = x.shape

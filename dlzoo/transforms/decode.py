@@ -80,6 +80,18 @@ def _wrong(source: Path | str | bytes, error: Exception) -> str:
     return f"the picture is damaged or cut short ({printable(str(error))})."
 
 
+def read_size(path: Path) -> tuple[int, int]:
+    """Height and width of the picture in a file as `read_image` gives it, from its header; raises likewise."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=FORMATS) as image:
+                width, height = image.size
+                return (width, height) if image.getexif().get(0x0112, 1) >= 5 else (height, width)
+    except Exception as error:
+        raise DataError(f"{printable(str(path))}: {_wrong(path, error)}") from None
+
+
 def frames(path: Path) -> int:
     """How many pictures a file holds, from its headers; 1 where that cannot be told."""
     try:

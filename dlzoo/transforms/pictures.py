@@ -18,6 +18,8 @@ LOOK = 500
 """Pictures of the training split, evenly spread, that a task opens for their size and colours."""
 SIZE = 224
 """Side of pictures that are not all of one size, where none is given: the field's usual one."""
+IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+"""Mean and spread of red, green and blue there, for values of 0 to 1."""
 
 
 @dataclass
@@ -55,7 +57,7 @@ class Pictures:
         if normalize == "none":
             return cls(channels, height, width, [0.0] * channels, [1.0] * channels)
         if normalize == "imagenet":
-            colours = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]) if channels == 3 else ([0.449], [0.226])
+            colours = IMAGENET if channels == 3 else ([0.449], [0.226])
             return cls(channels, height, width, *colours)
         return cls(channels, height, width, mean.tolist(), std.tolist())
 

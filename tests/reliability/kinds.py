@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from made import digit_masks
+from made import boxed, digit_masks, scenes
 
 import dlzoo.data
 from dlzoo.optim import OPTIMIZERS
@@ -28,6 +28,7 @@ DATA: dict[str, dict[str, Any]] = {
     "language_modeling": {"data": {"name": "texts", "path": "novel.txt", "unit": "document"}},
     "forecasting": {"data": {"name": "airline"}},
     "segmentation": {"data": {"name": "mask_folder", "path": "digits", "mode": "grey"}},
+    "detection": {"data": {"name": "coco", "path": "scenes", "mode": "grey"}},
 }
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "image_classification": {"augment": "shift", "erase": 0.3},
@@ -35,6 +36,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "language_modeling": {"context": 16},
     "forecasting": {"context": 12, "horizon": 6},
     "segmentation": {"augment": "zoom_turn", "jitter": 0.1},
+    "detection": {"augment": "zoom_flip", "jitter": 0.1},
 }
 TINY: dict[str, dict[str, Any]] = {
     "mlp": {"dim": 8, "norm": "batch", "dropout": 0.1},
@@ -54,7 +56,8 @@ TINY: dict[str, dict[str, Any]] = {
 }
 """Arguments that make a model small, and draw where it can; one that is not listed is built with its defaults."""
 LARGER = {name: {"size": 48} for name in ("timm", "torchvision", "torchvision_segmentation")}
-"""Of the task, for networks that leave one place of an 8 x 8 digit, over which batch norms have next to no spread."""
+LARGER |= {"torchvision_detector": {"size": 96}}
+"""Of the task, for networks that leave one place of a small picture, over which batch norms have next to no spread."""
 STEPS = 12
 TRAIN = {"steps": STEPS, "batch_size": 24, "save_every": 3, "threads": 1, "workers": 0}
 
@@ -128,7 +131,8 @@ def _varied(number: int, task: str, model: str, noisy: bool) -> Kind:
 
 
 def write_data(place: Path) -> None:
-    """The first part of the bundled sets."""
+    """The first part of the bundled sets, and pictures with boxes."""
+    boxed(place / "scenes", "coco", {"train": scenes(60)})
     for name, source, lines in (("spam.csv", "spam.csv", 200), ("credit.csv", "credit_data.csv", 300)):
         with (BUNDLED / source).open(encoding="utf-8") as file:
             (place / name).write_text("".join(islice(file, lines)), encoding="utf-8")
