@@ -33,7 +33,7 @@ Gate = Literal[Activation, "swiglu"]
 """Activations of a Transformer's feed-forward network; swiglu has a gate."""
 Augment = Literal["none", "flip", "shift", "shift_flip", "zoom_flip"]
 """Random changes to a batch of pictures: transforms.augment."""
-Normalize = Literal["data", "imagenet", "none"]
+Normalize = Literal["data", "imagenet", "kinetics", "none"]
 """Whose mean and spread of colours pictures are scaled by: transforms.pictures."""
 Numbers = Literal["standard", "robust", "quantile"]
 """How transforms.table scales the number columns."""

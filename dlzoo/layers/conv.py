@@ -23,10 +23,24 @@ def conv_norm(
 def init_convs(model: nn.Module) -> None:
     """Kaiming-normal weights by fan-out for every convolution (He et al., 2015, arXiv:1502.01852), zero biases."""
     for module in model.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d | nn.Conv3d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def take_channels(first: nn.Module, channels: int) -> None:
+    """Let a network's first convolution take so many channels."""
+    assert isinstance(first, nn.Conv2d | nn.Conv3d)
+    first.in_channels, first.weight = channels, nn.Parameter(for_channels(first.weight.detach(), channels))
+
+
+def for_channels(weight: Tensor, channels: int) -> Tensor:
+    """A convolution's weights for other channels, each the mean of those for red, green and blue, of the same sum."""
+    if weight.shape[1] == channels:
+        return weight
+    repeats = [1, channels, *[1] * (weight.ndim - 2)]
+    return weight.mean(1, keepdim=True).repeat(repeats) * (weight.shape[1] / channels)
 
 
 def large_enough(image_size: int | None, needed: int) -> None:
