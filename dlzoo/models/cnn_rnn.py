@@ -42,9 +42,7 @@ class CNNThenRNN(nn.Module):
         self.cnn = cast(nn.Module, cnn)  # built by then
         features = cast(Features, self.cnn.features)
         if features.kind not in ("map", "vector"):
-            raise ConfigError(
-                [f"model.cnn: a map or a vector of each frame is wanted, and this gives a {features.kind}"]
-            )
+            raise ConfigError([f"model.cnn: a map or a vector of each frame is wanted, not a {features.kind}"])
         self.project = nn.Linear(cast(int, features.dim), dim)
         self.rnn = Recurrent({"lstm": nn.LSTM, "gru": nn.GRU}[rnn], dim, layers, dropout, causal)
         self.features = Features("sequence", dim, causal=causal)

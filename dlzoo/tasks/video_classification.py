@@ -23,6 +23,7 @@ from dlzoo.task import Batch, Columns, Example
 from dlzoo.tasks.classification import ClassificationTask, where
 from dlzoo.transforms.augment import augment as change
 from dlzoo.transforms.pictures import Pictures
+from dlzoo.transforms.strip import band, strip
 from dlzoo.transforms.video import Video
 
 LOOK = 200
@@ -33,6 +34,8 @@ WINDOWS = 5
 """Windows of a video that are scored, at most, as in torchvision's recipes: they need less memory than training."""
 TOGETHER = 16
 """Windows that are predicted at a time."""
+SHOWN = 8
+"""Frames of a video in a drawing."""
 MOST = 2**28
 """Bytes that the frames of one video may take."""
 
@@ -209,6 +212,18 @@ class VideoClassification(ClassificationTask):
 
     def read(self, source: Path | str) -> Iterator[Sample | DataError]:
         yield {"video": Video.open(source, self.pictures.mode), "source": str(source)}
+
+    def draw(self, sample: Sample, answer: Answer) -> dict[str, Tensor]:
+        """Frames of the video in a row; with `fps`, below them the label's score over time, its best window marked."""
+        video: Video = sample["video"]
+        picture = strip(video.frames([(i + 0.5) * video.duration / SHOWN for i in range(SHOWN)]))
+        if not self.fps:
+            return {"frames": picture}
+        times = (torch.arange(picture.shape[2]) + 0.5) * video.duration / picture.shape[2]
+        start, end = (torch.tensor(answer["windows"][name])[:, None] for name in ("start", "end"))
+        covers = ((start <= times) & (times < end)).float()
+        scores = torch.tensor(answer["windows"]["scores"][answer["label"]]) @ covers / covers.sum(0).clamp(min=1)
+        return {"frames": torch.cat([picture, band(scores, (answer["start"] <= times) & (times < answer["end"]))], 1)}
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | self.pictures.state_dict()

@@ -7,6 +7,7 @@ from dlzoo.tasks.image_classification import ImageClassification
 from dlzoo.tasks.tabular_classification import TabularClassification
 from dlzoo.tasks.tabular_regression import TabularRegression
 from dlzoo.tasks.text_classification import TextClassification
+from dlzoo.tasks.video_classification import VideoClassification
 
 
 class Drawing:
@@ -30,6 +31,11 @@ def drawn(name, value, rng):
 @TASKS.register("noisy_image_classification")
 class Images(Drawing, ImageClassification):
     """Pictures (B, C, H, W) with noise."""
+
+
+@TASKS.register("noisy_video_classification")
+class Videos(Drawing, VideoClassification):
+    """Windows of videos with noise, all from the beginning on."""
 
 
 @TASKS.register("noisy_tabular_classification")
