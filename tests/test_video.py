@@ -223,3 +223,20 @@ def test_where_bad_videos_are_skipped_damage_inside_is_found_before_training(tmp
     data.skipped = Skipped(0.2)
     data.skipped.find(data)
     assert data.skipped.indices == {2} and "4.mp4: the video is damaged" in data.skipped.first[0]
+
+
+def test_check_names_bad_videos_and_those_in_two_splits(tmp_path, dlzoo):
+    for i in range(12):
+        video(tmp_path / "v" / "train" / "ab"[i % 2] / f"{i}.mp4", square(1, i, length=8 + i))
+    for i in (0, 1):
+        video(tmp_path / "v" / "test" / "ab"[i] / f"{i}.mp4", square(1, i, length=8 + i))
+    whole = (tmp_path / "v" / "train" / "a" / "0.mp4").read_bytes()
+    for name, content in (("empty", b""), ("text", b"hello"), ("cut", whole[: len(whole) // 2])):
+        write(tmp_path / "v" / "train" / "a" / f"{name}.mp4", content)
+    task, model = "{name: video_classification, frames: 4}", "{name: c3d, channels: [4]}"
+    config = f"task: {task}\ndata: {{name: video_folder, path: {tmp_path}/v, hold_out: 2}}\nmodel: {model}\n"
+    code, out, _ = dlzoo("check", "--data", "--config", write(tmp_path / "c.yaml", config))
+    assert code == 3 and "3 bad" in out
+    assert all(f"{name}.mp4: " in out for name in ("empty", "text", "cut"))
+    assert "8 to 19, median" in out and "frames" in out
+    assert "duplicates: 2 of 2 samples of test are also in train" in out or "are also in validation" in out
