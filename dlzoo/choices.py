@@ -36,7 +36,7 @@ Augment = Literal["none", "flip", "shift", "shift_flip", "zoom_flip"]
 """Random changes to a batch of pictures: transforms.augment."""
 Warp = Literal["none", "flip", "zoom_flip", "zoom_turn"]
 """Random changes to pictures and their masks: transforms.warp."""
-Normalize = Literal["data", "imagenet", "none"]
+Normalize = Literal["data", "imagenet", "kinetics", "none"]
 """Whose mean and spread of colours pictures are scaled by: transforms.pictures."""
 Numbers = Literal["standard", "robust", "quantile"]
 """How transforms.table scales the number columns."""

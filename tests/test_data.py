@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from made import boxed, picture, scenes, write
+from made import boxed, picture, scenes, videos, write
 
 from dlzoo.config import Split
 from dlzoo.data.location import BUNDLED
@@ -17,7 +17,22 @@ from dlzoo.errors import DataError
 from dlzoo.registry import DATASETS
 
 SHARED = Path(__file__).parent.parent / "data"
-KEYS = {"image", "boxes", "label", "labels", "row", "value", "text", "series", "past", "future", "times", "name"}
+KEYS = {
+    "image",
+    "video",
+    "mask",
+    "boxes",
+    "label",
+    "labels",
+    "row",
+    "value",
+    "text",
+    "series",
+    "past",
+    "future",
+    "times",
+    "name",
+}
 
 
 def cifar(folder, count=10):
@@ -35,6 +50,8 @@ def example(name, folder):
             picture(folder / "train" / "ab"[i % 2] / f"{i}.png", (i, 0, 0))
             picture(folder / "test" / "ab"[i % 2] / f"{i}.png", (i, 9, 0))
         return {"path": str(folder)}
+    if name == "video_folder":
+        return {"path": str(videos())}
     if name == "table":
         rows = "".join(f"{i},{'xyz'[i % 3]},{i % 2}\n" for i in range(40))
         return {"path": write(folder / "rows.csv", f"size,kind,target\n{rows}"), "target": "target"}
@@ -78,7 +95,7 @@ def test_a_dataset_keeps_its_contract(dataset):
         if "image" in sample:
             image = sample["image"]
             assert image.dtype == torch.uint8 and image.ndim == 3 and image.shape[0] in (1, 3)
-        for key in set(sample) - {"image"}:
+        for key in set(sample) - {"image", "video"}:
             column = data.column(key)
             assert len(column) == len(data)
             assert (

@@ -23,7 +23,7 @@ def conv_norm(
 def init_convs(model: nn.Module) -> None:
     """Kaiming-normal weights by fan-out for every convolution (He et al., 2015, arXiv:1502.01852), zero biases."""
     for module in model.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d | nn.Conv3d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

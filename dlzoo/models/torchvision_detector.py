@@ -13,7 +13,7 @@ from dlzoo.features import Features
 from dlzoo.layers.conv import large_enough
 from dlzoo.layers.published import address, first_for, take_channels
 from dlzoo.registry import MODELS
-from dlzoo.transforms.pictures import IMAGENET
+from dlzoo.transforms.pictures import COLOURS
 
 FAINT, MOST = 0.01, 100
 """Score from which on a box is answered; boxes of a picture that are answered, at most."""
@@ -107,7 +107,9 @@ class _AsItIs(nn.Module):
         from torchvision.models.detection.image_list import ImageList
 
         if self.scale is not None:
-            mean, std, other = (images.new_tensor(colours)[:, None, None] for colours in (*IMAGENET, self.scale[0]))
+            mean, std, other = (
+                images.new_tensor(colours)[:, None, None] for colours in (*COLOURS["imagenet"], self.scale[0])
+            )
             images = (images * std + mean - other) / self.scale[1]
         return ImageList(images, [tuple(images.shape[2:])] * len(images)), targets
 

@@ -123,9 +123,9 @@ def readable(answer: Answer) -> str:
     if "label" in answer:
         others = sorted(answer.get("scores", {}).items(), key=lambda item: -item[1])[1:3]
         rest = ", ".join(f"{printable(str(name))} {score:.3f}" for name, score in others)
-        return f"{source}: {printable(str(answer['label']))} {answer.get('score', 1):.3f}" + (
-            f"  ({rest})" if rest else ""
-        )
+        rest = f"  ({rest})" if rest else ""
+        when = f"  most from {answer['start']:.1f} to {answer['end']:.1f} s" if "start" in answer else ""
+        return f"{source}: {printable(str(answer['label']))} {answer.get('score', 1):.3f}{rest}{when}"
     steps = [{key: value for key, value in row.items() if key != "source"} for row in rows(answer)]
     if len(steps) == 1:
         return f"{source}: " + ("  ".join(_short(key, value) for key, value in steps[0].items()) or "nothing")

@@ -28,7 +28,8 @@ class ImageClassification(PictureTask, ClassificationTask):
         size: pixels of the shorter side, the longer is cut to it; null keeps pictures that are of one size, else 224
         augment: random changes in training; shift is by up to an eighth, zoom takes 35 % or more of the picture
         erase: chance of a training picture to lose a random rectangle
-        normalize: by the mean and spread of each colour, those of the training split or of ImageNet; none gives 0 to 1
+        normalize: by the mean and spread of each colour, those of the training split, of ImageNet or of Kinetics;
+            none gives 0 to 1
         loss: focal looks more at what is hard; binary_cross_entropy is each class against the rest
         smoothing: share of the target that is spread over all classes
         gamma: of the focal loss, how much more it looks at what is hard

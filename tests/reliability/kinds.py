@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from made import boxed, digit_masks, scenes
+from made import boxed, digit_masks, scenes, videos
 
 import dlzoo.data
 from dlzoo.optim import OPTIMIZERS
@@ -22,6 +22,7 @@ NOISY = Path(__file__).parent / "noisy.py"
 
 DATA: dict[str, dict[str, Any]] = {
     "image_classification": {"data": {"name": "digits", "hold_out": 60, "test": 60}},
+    "video_classification": {"data": {"name": "video_folder", "path": "videos", "hold_out": 8, "test": 8}},
     "tabular_classification": {"data": {"name": "table", "path": "credit.csv", "target": "Status", "hold_out": 60}},
     "tabular_regression": {"data": {"name": "diabetes", "hold_out": 60}},
     "text_classification": {"data": {"name": "texts", "path": "spam.csv", "text": "text", "label": "label"}},
@@ -32,6 +33,7 @@ DATA: dict[str, dict[str, Any]] = {
 }
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "image_classification": {"augment": "shift", "erase": 0.3},
+    "video_classification": {"frames": 4, "fps": 4, "augment": "shift", "erase": 0.3},
     "text_classification": {"context": 24, "word_dropout": 0.1},
     "language_modeling": {"context": 16},
     "forecasting": {"context": 12, "horizon": 6},
@@ -49,6 +51,9 @@ TINY: dict[str, dict[str, Any]] = {
     "torchvision_segmentation": {"arch": "lraspp_mobilenet_v3_large", "dim": 8},
     "unet": {"width": 4, "depth": 2, "dropout": 0.1},
     "vit": {"dim": 8, "depth": 1, "heads": 2, "patch": 4, "dropout": 0.1},
+    "c3d": {"channels": [4, 6], "dropout": 0.1},
+    "cnn_rnn": {"cnn": {"name": "resnet", "depth": 10, "width": 4}, "dim": 8, "dropout": 0.1},
+    "torchvision_video": {"arch": "mc3_18"},
     "cnn1d": {"embedding": 8, "dim": 12, "dropout": 0.1},
     "tcn": {"dim": 8, "depth": 2, "dropout": 0.1},
     **{name: {"dim": 8, "depth": 1, "heads": 2, "dropout": 0.1} for name in ("gpt", "bert", "transformer")},
@@ -131,8 +136,9 @@ def _varied(number: int, task: str, model: str, noisy: bool) -> Kind:
 
 
 def write_data(place: Path) -> None:
-    """The first part of the bundled sets, and pictures with boxes."""
+    """The first part of the bundled sets, and pictures and videos that are made."""
     boxed(place / "scenes", "coco", {"train": scenes(60)})
+    (place / "videos").symlink_to(videos())
     for name, source, lines in (("spam.csv", "spam.csv", 200), ("credit.csv", "credit_data.csv", 300)):
         with (BUNDLED / source).open(encoding="utf-8") as file:
             (place / name).write_text("".join(islice(file, lines)), encoding="utf-8")

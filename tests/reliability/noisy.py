@@ -8,6 +8,7 @@ from dlzoo.tasks.segmentation import SegmentationTask
 from dlzoo.tasks.tabular_classification import TabularClassification
 from dlzoo.tasks.tabular_regression import TabularRegression
 from dlzoo.tasks.text_classification import TextClassification
+from dlzoo.tasks.video_classification import VideoClassification
 
 
 class Drawing:
@@ -38,6 +39,11 @@ class Images(Drawing, ImageClassification):
 @TASKS.register("noisy_segmentation")
 class Masks(Drawing, SegmentationTask):
     """Pictures (B, C, H, W) with noise, and masks without."""
+
+
+@TASKS.register("noisy_video_classification")
+class Videos(Drawing, VideoClassification):
+    """Windows of videos with noise, all from the beginning on."""
 
 
 @TASKS.register("noisy_tabular_classification")
