@@ -21,7 +21,7 @@ from dlzoo.errors import DataError, printable
 
 TABLES = (".csv", ".tsv", ".parquet", ".jsonl")
 SUFFIXES = {
-    "image": (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"),
+    "image": (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm"),
     "row": TABLES,
     "text": (".txt", *TABLES),
     "series": TABLES,

@@ -20,6 +20,7 @@ NOISY = Path(__file__).parent / "noisy.py"
 
 DATA: dict[str, dict[str, Any]] = {
     "image_classification": {"data": {"name": "digits", "hold_out": 60, "test": 60}},
+    "face_recognition": {"data": {"name": "digits", "hold_out": 60, "test": 60}},
     "tabular_classification": {"data": {"name": "table", "path": "credit.csv", "target": "Status", "hold_out": 60}},
     "tabular_regression": {"data": {"name": "diabetes", "hold_out": 60}},
     "text_classification": {"data": {"name": "texts", "path": "spam.csv", "text": "text", "label": "label"}},
@@ -28,6 +29,7 @@ DATA: dict[str, dict[str, Any]] = {
 }
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "image_classification": {"augment": "shift", "erase": 0.3},
+    "face_recognition": {"augment": "shift", "embedding": 8},
     "text_classification": {"context": 24, "word_dropout": 0.1},
     "language_modeling": {"context": 16},
     "forecasting": {"context": 12, "horizon": 6},

@@ -3,6 +3,7 @@
 import torch
 
 from dlzoo.registry import TASKS
+from dlzoo.tasks.face_recognition import FaceRecognition
 from dlzoo.tasks.image_classification import ImageClassification
 from dlzoo.tasks.tabular_classification import TabularClassification
 from dlzoo.tasks.tabular_regression import TabularRegression
@@ -30,6 +31,11 @@ def drawn(name, value, rng):
 @TASKS.register("noisy_image_classification")
 class Images(Drawing, ImageClassification):
     """Pictures (B, C, H, W) with noise."""
+
+
+@TASKS.register("noisy_face_recognition")
+class Faces(Drawing, FaceRecognition):
+    """Faces with noise."""
 
 
 @TASKS.register("noisy_tabular_classification")
