@@ -32,6 +32,10 @@ class Found:
     """Whether the files lie in folders of classes."""
     sums: dict[Path, str] = field(default_factory=dict)
     """Of files that a list names: the SHA-256 that it gives."""
+    values: list[dict[str, float] | DataError] = field(default_factory=list)
+    """Of each file that a list names: the numbers that are to be predicted, or what is wrong with them."""
+    columns: dict[str, list[str]] = field(default_factory=dict)
+    """Further columns of a list."""
     missing: dict[Path, str] = field(default_factory=dict)
     """Files that a list names and that are not there, and how a message names them."""
 

@@ -1,4 +1,4 @@
-"""Pictures in folders named by their class, or listed with their class in a CSV."""
+"""Pictures in folders named by their class, or listed with their class or with numbers in a CSV."""
 
 import hashlib
 import os
@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from dlzoo.data.columns import number
 from dlzoo.data.dataset import Dataset, Sample
 from dlzoo.data.folders import SPLITS, Found, find
 from dlzoo.data.location import existing, fingerprint
 from dlzoo.data.rows import open_rows
-from dlzoo.errors import DataError, first_few, printable
+from dlzoo.errors import ConfigError, DataError, first_few, printable
 from dlzoo.registry import DATASETS
 from dlzoo.transforms.decode import ANIMATED, SUFFIXES, frames, read_image
 
@@ -22,27 +23,44 @@ LOOK = 200
 
 @DATASETS.register("image_folder")
 class ImageFolder(Dataset):
-    """Pictures: `image` (C, H, W) uint8 of any size, and `label`, the name of its folder.
+    """Pictures: `image` (C, H, W) uint8 of any size, and `label`, the name of its folder; or `values`, named numbers.
 
     Args:
         path: the folder: CLASS/FILE, or train, validation and test folders with CLASS/FILE each
         mode: grey is one channel, rgb three; every picture is converted
         csv: a file with the columns path (below the folder) and label, and perhaps split and sha256 (of the file, in
             hex: a file that has changed is then refused), instead of class folders
+        targets: columns of the csv with numbers that are to be predicted, instead of label
     """
 
-    gives = ("image", "label")
     decodes = True
 
-    def __init__(self, path: str, mode: Literal["grey", "rgb"] = "rgb", csv: str | None = None):
+    def __init__(
+        self,
+        path: str,
+        mode: Literal["grey", "rgb"] = "rgb",
+        csv: str | None = None,
+        targets: list[str] | None = None,
+    ):
+        if targets is not None and csv is None:
+            raise ConfigError(["data.targets: numbers stand in a list of the pictures; name it with data.csv"])
+        if targets is not None and not targets:
+            raise ConfigError(["data.targets: name at least one column, or leave it out"])
         self.path = existing(path, folder=True)
         self.mode = mode
         self.csv = None if csv is None else existing(csv, folder=False)
-        found = find(self.path, SUFFIXES, "pictures") if self.csv is None else _listed(self.csv, self.path)
+        self.targets = targets
+        found = find(self.path, SUFFIXES, "pictures") if self.csv is None else _listed(self.csv, self.path, targets)
         self._files, self._labels, self._splits = found.files, found.labels, found.splits
+        self._values, self._columns = found.values, found.columns
         self._sums, self._missing = found.sums, found.missing
         self.notes.extend(found.notes)
         self.notes.extend(self._moving())
+
+    @property
+    def gives(self) -> tuple[str, ...]:  # type: ignore[override]
+        """What the samples have."""
+        return ("image", "label" if self.targets is None else "values")
 
     def _moving(self) -> Iterator[str]:
         """A sentence on files with several frames, if there are any among those whose headers are looked at."""
@@ -56,7 +74,11 @@ class ImageFolder(Dataset):
         return len(self._files)
 
     def __getitem__(self, index: int) -> Sample:
-        return {"image": self._image(self._files[index]), "label": self._labels[index]}
+        if self.targets is None:
+            return {"image": self._image(self._files[index]), "label": self._labels[index]}
+        if isinstance(values := self._values[index], DataError):
+            raise values
+        return {"image": self._image(self._files[index]), "values": values}
 
     def _image(self, file: Path) -> Tensor:
         """The picture in a file. Raises DataError where its sum is not the listed one."""
@@ -71,14 +93,18 @@ class ImageFolder(Dataset):
         return read_image(content, self.mode, str(file), self.least)
 
     def column(self, key: str) -> list[Any]:
-        """`label`; `path`, as text below the folder; `image` is not decoded for this."""
-        if key == "label":
-            return self._labels
+        """`label` or `values`; `path`, as text below the folder; of a list, any other column as text."""
+        if key in self.gives and key != "image":
+            return self._labels if key == "label" else self._values
         if key == "path":
             return [file.relative_to(self.path).as_posix() for file in self._files]
-        raise DataError(
-            f"{printable(str(self.path))}: pictures have no column '{printable(key)}', only label and path."
-        )
+        if key in self._columns:
+            return self._columns[key]
+        there = ", ".join([self.gives[1], "path", *map(printable, self._columns)])
+        raise DataError(f"{printable(str(self.path))}: pictures have no column '{printable(key)}', only {there}.")
+
+    def headings(self) -> list[str]:
+        return list(self._columns)
 
     def source(self, index: int) -> str:
         return str(self._files[index])
@@ -87,6 +113,9 @@ class ImageFolder(Dataset):
         if self._missing and self.skipped is None:
             where = f"{len(self._missing):,} listed files are not in {printable(str(self.path))}"
             raise DataError(f"{printable(str(self.csv))}: {where}: {first_few(list(self._missing.values()))}.")
+        for values in self._values if self.skipped is None else ():
+            if isinstance(values, DataError):
+                raise values
         return self._splits
 
     def contents(self) -> list[str] | None:
@@ -98,44 +127,61 @@ class ImageFolder(Dataset):
         return fingerprint([*there, *([self.csv] if self.csv else [])])
 
 
-def _listed(csv: Path, root: Path) -> Found:
+def _listed(csv: Path, root: Path, targets: list[str] | None) -> Found:
     """The pictures that a CSV lists, by split in the file's order."""
     table = open_rows(csv)
-    path, label = table.index("path"), table.index("label")
-    split, sums = (table.index(name) if name in table.columns else None for name in ("split", "sha256"))
+    filled = ("path", "label") if targets is None else ("path",)
+    for name in (*filled, *(targets or ())):
+        table.index(name)
+    rows: dict[str, list[tuple[Path, dict[str, str], dict[str, float] | DataError]]] = {}
     found = Found()
     inside = root.resolve()
-    rows: dict[str, list[tuple[Path, str]]] = {}
     seen, twice = set(), []
     for chunk in table.chunks():
         for error in chunk.bad.values():
             raise error
         for line, cells in zip(chunk.lines, chunk.cells, strict=True):
+            row = {name: cell.strip() for name, cell in zip(table.columns, cells, strict=True)}
             where = f"{table.name}:{line}"
-            file = root / cells[path].strip()
-            if not cells[label].strip() or not cells[path].strip():
-                raise DataError(f"{where}: the {'label' if cells[path].strip() else 'path'} is empty.")
+            file = root / row["path"]
+            for name in filled:
+                if not row[name]:
+                    raise DataError(f"{where}: the {name} is empty.")
             if not file.resolve().is_relative_to(inside):
                 within = f"is not inside {printable(str(root))}; set `path` to a folder that holds all of them"
-                raise DataError(f"{where}: '{printable(cells[path])}' {within}.")
-            part = SPLITS.get(cells[split].strip().lower()) if split is not None else "train"
+                raise DataError(f"{where}: '{printable(row['path'])}' {within}.")
+            part = SPLITS.get(row.get("split", "train").lower())
             if part is None:
-                raise DataError(
-                    f"{where}: split '{printable(cells[split or 0])}' is none of train, validation and test."
-                )
+                raise DataError(f"{where}: split '{printable(row['split'])}' is none of train, validation and test.")
             if not os.path.isfile(file):
-                found.missing[file] = f"{cells[path]} (row {line})"
-            if sums is not None and cells[sums].strip():
-                found.sums[file] = cells[sums].strip().lower()
-            twice += [f"{cells[path]} (row {line})"] if file in seen else []
+                found.missing[file] = f"{row['path']} (row {line})"
+            if row.get("sha256"):
+                found.sums[file] = row["sha256"].lower()
+            twice += [f"{row['path']} (row {line})"] if file in seen else []
             seen.add(file)
-            rows.setdefault(part, []).append((file, cells[label].strip()))
+            rows.setdefault(part, []).append((file, row, _numbers(row, targets or [], where)))
     if not rows:
         raise DataError(f"{table.name}: there are no rows below the header.")
     for part in ("train", "validation", "test"):
         if part in rows:
             found.splits[part] = list(range(len(found.files), len(found.files) + len(rows[part])))
-            found.files += [file for file, _ in rows[part]]
-            found.labels += [name for _, name in rows[part]]
+            found.files += [file for file, _, _ in rows[part]]
+            found.values += [values for _, _, values in rows[part]]
+            for name in table.columns:
+                found.columns.setdefault(name, []).extend(row[name] for _, row, _ in rows[part])
+    found.labels = found.columns.pop("label") if targets is None else []
+    for name in ("path", "split", "sha256"):
+        found.columns.pop(name, None)
     found.notes += [f"listed twice in {table.name}: {first_few(twice)}"] if twice else []
     return found
+
+
+def _numbers(row: dict[str, str], targets: list[str], where: str) -> dict[str, float] | DataError:
+    """The targets of a row, or what is wrong with one."""
+    values: dict[str, float] = {}
+    for name in targets:
+        if (value := number(row[name])) is None:
+            what = f"'{printable(row[name][:60])}', not a finite number" if row[name] else "empty"
+            return DataError(f"{where}: the target '{printable(name)}' is {what}.")
+        values[name] = value
+    return values

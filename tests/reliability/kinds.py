@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from made import measured
 
 import dlzoo.data
 from dlzoo.optim import OPTIMIZERS
@@ -21,6 +22,15 @@ NOISY = Path(__file__).parent / "noisy.py"
 DATA: dict[str, dict[str, Any]] = {
     "image_classification": {"data": {"name": "digits", "hold_out": 60, "test": 60}},
     "face_recognition": {"data": {"name": "digits", "hold_out": 60, "test": 60}},
+    "image_regression": {
+        "data": {
+            "name": "image_folder",
+            "mode": "grey",
+            "path": "bars",
+            "csv": "bars/list.csv",
+            "targets": ["place", "angle"],
+        }
+    },
     "tabular_classification": {"data": {"name": "table", "path": "credit.csv", "target": "Status", "hold_out": 60}},
     "tabular_regression": {"data": {"name": "diabetes", "hold_out": 60}},
     "text_classification": {"data": {"name": "texts", "path": "spam.csv", "text": "text", "label": "label"}},
@@ -30,6 +40,7 @@ DATA: dict[str, dict[str, Any]] = {
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "image_classification": {"augment": "shift", "erase": 0.3},
     "face_recognition": {"augment": "shift", "embedding": 8},
+    "image_regression": {"augment": "shift", "period": {"angle": 360}},
     "text_classification": {"context": 24, "word_dropout": 0.1},
     "language_modeling": {"context": 16},
     "forecasting": {"context": 12, "horizon": 6},
@@ -124,7 +135,8 @@ def _varied(number: int, task: str, model: str, noisy: bool) -> Kind:
 
 
 def write_data(place: Path) -> None:
-    """The first part of the bundled sets."""
+    """The first part of the bundled sets, and pictures with numbers."""
+    measured(place / "bars", 200)
     for name, source, lines in (("spam.csv", "spam.csv", 200), ("credit.csv", "credit_data.csv", 300)):
         with (BUNDLED / source).open(encoding="utf-8") as file:
             (place / name).write_text("".join(islice(file, lines)), encoding="utf-8")

@@ -5,6 +5,7 @@ import torch
 from dlzoo.registry import TASKS
 from dlzoo.tasks.face_recognition import FaceRecognition
 from dlzoo.tasks.image_classification import ImageClassification
+from dlzoo.tasks.image_regression import ImageRegression
 from dlzoo.tasks.tabular_classification import TabularClassification
 from dlzoo.tasks.tabular_regression import TabularRegression
 from dlzoo.tasks.text_classification import TextClassification
@@ -36,6 +37,11 @@ class Images(Drawing, ImageClassification):
 @TASKS.register("noisy_face_recognition")
 class Faces(Drawing, FaceRecognition):
     """Faces with noise."""
+
+
+@TASKS.register("noisy_image_regression")
+class Numbers(Drawing, ImageRegression):
+    """Pictures with noise, and numbers."""
 
 
 @TASKS.register("noisy_tabular_classification")
