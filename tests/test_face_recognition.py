@@ -12,12 +12,17 @@ from PIL import Image
 from torch.nn import functional as F
 
 from dlzoo import losses
+from dlzoo.data.pairs import read_pairs
+from dlzoo.engine import loop
+from dlzoo.engine.loader import batches
+from dlzoo.engine.runtime import Runtime
 from dlzoo.errors import DataError
 from dlzoo.features import Features
 from dlzoo.heads.embedded import Embedded
 from dlzoo.metrics.identification import Identification
 from dlzoo.metrics.verification import Verification
 from dlzoo.run import build, portable, predict
+from dlzoo.run.built import build as built_from
 from dlzoo.schema import reader as configs
 from dlzoo.tasks.face_recognition import FaceRecognition
 
@@ -38,9 +43,9 @@ def embedded(people=12, each=5, spread=1.2, dim=6):
     return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32), labels
 
 
-def verified(embeddings, labels, **options):
+def verified(embeddings, labels, places=None, **options):
     metric = Verification(**options)
-    metric.update_arrays(embeddings, labels)
+    metric.update_arrays(embeddings, labels, places)
     return metric
 
 
@@ -155,8 +160,8 @@ def test_two_processes_score_as_one_does():
 def test_memory_is_bounded_and_what_is_kept_scores_alike():
     embeddings, labels = embedded(300, 4)
     whole, part = verified(embeddings, labels), verified(embeddings, labels, cap=400)
-    assert len(part.labels) <= 400 < len(whole.labels)
-    assert part.pairs()[1].sum() >= len(part.labels) / 2  # whole couples
+    assert len(part.kept) <= 400 < len(whole.kept)
+    assert part.pairs()[1].sum() >= len(part.kept) / 2  # whole couples
     assert part.compute()["eer"] == pytest.approx(whole.compute()["eer"], abs=0.03)
 
 
@@ -169,6 +174,20 @@ def test_an_interval_holds_the_score_and_is_wider_for_fewer_people():
         widths.append(high - low)
     assert widths[0] > widths[1]
     assert verified(*embedded(5)).intervals() == {}
+
+
+def test_folds_of_a_list_are_those_of_the_list():
+    embeddings, labels = embedded()
+    one, other = np.triu_indices(60, 1)
+    shuffled = np.random.default_rng(0).permutation(len(one))[:600]
+    one, other, fold = one[shuffled], other[shuffled], np.arange(600) // 200
+    metric = verified(embeddings, labels, listed=(one, other, fold), places=range(60))
+    scores, same = metric.pairs()
+    np.testing.assert_allclose(scores, (embeddings[one] * embeddings[other]).sum(1), atol=1e-6)
+    assert (same == (np.array(labels)[one] == np.array(labels)[other])).all()
+    alone = verified(embeddings, labels, listed=(one, other, None), places=range(60))
+    assert alone.compute()["eer"] == metric.compute()["eer"]
+    assert alone.compute()["pair_accuracy"] != metric.compute()["pair_accuracy"]
 
 
 def test_only_people_who_were_trained_on_can_be_named():
@@ -216,6 +235,55 @@ def test_one_person_is_refused(people, says):
 def test_each_loss_has_the_margin_of_its_paper():
     assert (FaceRecognition().margin, FaceRecognition(loss="cosface").margin) == (0.5, 0.35)
     assert FaceRecognition(margin=0.0).margin == 0
+
+
+# lists of pairs
+
+PAIRS = "2\t1\nann\t1\t2\nann\t1\tbob\t1\nbob\t1\t2\nbob\t2\teve\t3\n"
+
+
+def test_a_list_of_pairs_is_read_as_the_wild_ones_are(tmp_path):
+    pairs = read_pairs(write(tmp_path / "pairs.txt", PAIRS))
+    assert pairs.pictures == [("ann", 1), ("ann", 2), ("bob", 1), ("bob", 2), ("eve", 3)]
+    assert (pairs.one.tolist(), pairs.other.tolist(), pairs.fold.tolist()) == ([0, 0, 2, 3], [1, 2, 3, 4], [0, 0, 1, 1])
+    one_fold = read_pairs(write(tmp_path / "dev.txt", "2\n" + PAIRS.partition("\n")[2].replace("\t", "  ")))
+    assert one_fold.fold is None and one_fold.pictures == pairs.pictures
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "pairs.txt:1: the first line must say how many folds"),
+        ("ann 1 2\n", "pairs.txt:1: the first line must say how many folds"),
+        ("1 1\nann 1 2\n", "pairs.txt: 1 pairs, and its first line promises 2"),
+        ("1\nann 1 2\nann 1 bob\n", "pairs.txt:3: 'ann 1 bob' is no pair"),
+        ("1\nann 1 2\nann 1 eve x\n", "pairs.txt:3: 'ann 1 eve x' is no pair"),
+        ("1\nann 1 2\nann 1 zoe 1\n", "pairs.txt:3: picture 1 of zoe is not in the split that is scored"),
+    ],
+)
+def test_a_bad_line_of_pairs_is_named(text, says, tmp_path):
+    path = write(tmp_path / "pairs.txt", text)
+    with pytest.raises(DataError, match=says):
+        read_pairs(path).places(["ann/ann_0001.jpg", "ann/ann_0002.jpg"], ["ann", "ann"])
+
+
+def test_the_pairs_of_a_list_are_what_the_test_split_is_scored_on(tmp_path):
+    for number, name in enumerate(["ann", "ann", "bob", "bob", "eve", "eve", "eve"]):
+        for split in ("train", "test"):
+            picture(tmp_path / "lfw" / split / name / f"{name}_{number % 4 + 1:04}.png", 30 * number, (12, 12))
+    pairs = "2 1\nann 1 2\nann 1 bob 3\nbob 3 4\nbob 4 eve 1\n"
+    values = {
+        "task": {"name": "face_recognition", "pairs": write(tmp_path / "pairs.txt", pairs)},
+        "data": {"name": "image_folder", "path": str(tmp_path / "lfw"), "mode": "grey", "hold_out": 0},
+        "model": {"name": "resnet", "depth": 10, "width": 4},
+    }
+    built = built_from(configs.from_dict(values), Runtime())
+    (batch,) = batches(built.task, built.pieces["test"], 10)
+    assert [truth["place"] for truth in built.task.truth(batch)] == list(range(5))
+    scores = loop.evaluate(built.network, built.task, [batch], built.runtime)
+    assert len(scores.states[1].pairs()[0]) == 4 and math.isfinite(scores.metrics["eer"])
+    (batch,) = batches(built.task, built.pieces["train"], 10)
+    assert len(loop.evaluate(built.network, built.task, [batch], built.runtime).states[1].pairs()[0]) == 21
 
 
 # predict

@@ -30,69 +30,78 @@ class Verification(Metric):
     weigh alike, which in LFW's lists they do by number.
 
     Up to 2,000 samples are kept. Beyond, whole couples of a label's samples are dropped by a hash, so that there always
-    are pairs of one label. Intervals resample labels, not pairs, which depend on each other (Bolle et al., 2004).
+    are pairs of one label. With `listed` (the places of the one and of the other, each (P,), and the fold of each pair
+    or None), samples whose truth has a `place` are all kept, and scored are the pairs of the list alone. Intervals
+    resample labels, not pairs, which depend on each other (Bolle et al., 2004).
     """
 
-    def __init__(self, cap: int = CAP):
+    def __init__(self, cap: int = CAP, listed: tuple[Array, Array, Array | None] | None = None):
         self.cap = cap
-        self.embeddings: list[Array] = []
-        self.labels: list[str] = []
-        self.couples: list[int] = []
-        """Of each kept sample, the hash of its couple."""
+        self.listed = listed
+        self.kept: list[tuple[Array, str, int, int]] = []
+        """Embedding, label, hash of the couple, place in the list or -1."""
         self.seen: dict[str, int] = {}
         self.every = 1
 
     def update(self, answers: list[Answer], truths: list[Answer]) -> None:
-        self.update_arrays(
-            np.array([answer["embedding"].cpu().numpy() for answer in answers]), [truth["label"] for truth in truths]
-        )
+        embeddings = np.array([answer["embedding"].cpu().numpy() for answer in answers])
+        places = [truth["place"] for truth in truths] if truths and "place" in truths[0] else None
+        self.update_arrays(embeddings, [truth["label"] for truth in truths], places)
 
-    def update_arrays(self, embeddings: Array, labels: list[str]) -> None:
-        """The fast path: embeddings (B, D), and the labels of as many samples."""
-        for embedding, label in zip(embeddings, labels, strict=True):
+    def update_arrays(self, embeddings: Array, labels: list[str], places: list[int] | None = None) -> None:
+        """The fast path: embeddings (B, D), and the labels and places of as many samples."""
+        for i, (embedding, label) in enumerate(zip(embeddings, labels, strict=True)):
             number = self.seen[label] = self.seen.get(label, -1) + 1
-            self._keep(embedding.astype(np.float32), label, crc32(f"{number // 2} {label}".encode()))
+            couple = crc32(f"{number // 2} {label}".encode())
+            self._keep((embedding.astype(np.float32), label, couple, -1 if places is None else places[i]))
 
-    def _keep(self, embedding: Array, label: str, couple: int) -> None:
-        if couple % self.every:
-            return
-        self.embeddings.append(embedding)
-        self.labels.append(label)
-        self.couples.append(couple)
-        while len(self.labels) > self.cap:
-            self.every *= 2
-            kept = [i for i, couple in enumerate(self.couples) if couple % self.every == 0]
-            self.embeddings = [self.embeddings[i] for i in kept]
-            self.labels = [self.labels[i] for i in kept]
-            self.couples = [self.couples[i] for i in kept]
+    def _keep(self, sample: tuple[Array, str, int, int]) -> None:
+        if sample[3] >= 0:
+            self.kept.append(sample)
+        elif sample[2] % self.every == 0:
+            self.kept.append(sample)
+            while len(self.kept) > self.cap:
+                self.every *= 2
+                self.kept = [sample for sample in self.kept if sample[2] % self.every == 0]
 
     def pairs(self) -> tuple[Array, Array]:
-        """Of all pairs of kept samples: the similarity, and whether they have one label, each (N (N - 1) / 2,)."""
-        scores, _, _, same = self._pairs()
+        """Of all pairs that are scored: the similarity, and whether they have one label, each (P,)."""
+        scores, _, _, same, _ = self._pairs()
         return scores, same
 
-    def _pairs(self) -> tuple[Array, Array, Array, Array]:
-        """Similarity, the numbers of the two labels, and whether they are the same."""
-        if not self.labels:
-            return np.zeros(0), np.zeros(0, int), np.zeros(0, int), np.zeros(0, bool)
-        number = np.unique(self.labels, return_inverse=True)[1]
-        embeddings = np.stack(self.embeddings)
-        one, other = np.triu_indices(len(number), 1)
-        similarity = (embeddings @ embeddings.T)[one, other]
-        return similarity, number[one], number[other], number[one] == number[other]
+    def _pairs(self) -> tuple[Array, Array, Array, Array, Array]:
+        """Similarity, the numbers of the two labels, whether they are the same, and the fold."""
+        if not self.kept:
+            nothing = np.zeros(0, int)
+            return np.zeros(0), nothing, nothing, np.zeros(0, bool), nothing
+        embeddings = np.stack([sample[0] for sample in self.kept])
+        number = np.unique([sample[1] for sample in self.kept], return_inverse=True)[1]
+        places = np.array([sample[3] for sample in self.kept])
+        if self.listed is not None and places[0] >= 0:
+            one, other, fold = self.listed
+            at = np.full(max(one.max(), other.max()) + 1, -1)
+            at[places] = np.arange(len(places))
+            there = (at[one] >= 0) & (at[other] >= 0)
+            one, other, fold = at[one[there]], at[other[there]], None if fold is None else fold[there]
+            similarity = (embeddings[one] * embeddings[other]).sum(1)
+        else:
+            (one, other), fold = np.triu_indices(len(number), 1), None
+            similarity = (embeddings @ embeddings.T)[one, other]
+        same = number[one] == number[other]
+        return similarity, number[one], number[other], same, _dealt(same) if fold is None else fold
 
     def compute(self) -> dict[str, float]:
-        scores, same = self.pairs()
+        scores, _, _, same, fold = self._pairs()
         if same.all() or not same.any():
             return dict.fromkeys(NAMES, float("nan"))
         curve = Curve(scores, same)
         eer, threshold = curve.equal()
-        numbers = [curve.accuracy(_dealt(same)), curve.area(), eer, *map(curve.accepted, FARS), threshold]
+        numbers = [curve.accuracy(fold), curve.area(), eer, *map(curve.accepted, FARS), threshold]
         return dict(zip(NAMES, numbers, strict=True))
 
     def intervals(self) -> dict[str, tuple[float, float]]:
-        scores, one, other, same = self._pairs()
-        labels = len(set(self.labels))
+        scores, one, other, same, _ = self._pairs()
+        labels = len({sample[1] for sample in self.kept})
         if labels < FEW or not same.any():
             return {}
         some = np.concatenate([_some(np.flatnonzero(same)), _some(np.flatnonzero(~same))])
@@ -108,22 +117,15 @@ class Verification(Metric):
         return {"auroc": percentiles(areas), "eer": percentiles(errors)}
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "embeddings": np.array(self.embeddings),
-            "labels": self.labels,
-            "couples": self.couples,
-            "seen": self.seen,
-            "every": self.every,
-        }
+        embeddings, *rest = zip(*self.kept, strict=True) if self.kept else [()] * 4
+        return {"embeddings": np.array(embeddings), "kept": rest, "seen": self.seen, "every": self.every}
 
     def merge(self, state: dict[str, Any]) -> None:
         self.every = max(self.every, state["every"])
-        mine = zip(self.embeddings, self.labels, self.couples, strict=True)
-        theirs = zip(np.asarray(state["embeddings"]), state["labels"], state["couples"], strict=True)
-        both = [*mine, *theirs]
-        self.embeddings, self.labels, self.couples = [], [], []
-        for embedding, label, couple in both:
-            self._keep(embedding, label, couple)
+        both = [*self.kept, *zip(np.asarray(state["embeddings"]), *state["kept"], strict=True)]
+        self.kept = []
+        for sample in both:
+            self._keep(sample)
         for label, number in state["seen"].items():
             self.seen[label] = self.seen.get(label, -1) + number + 1
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from dlzoo import losses
 from dlzoo.choices import Amount, Augment, Chance, Count, MarginLoss, Normalize, Pool, Positive, Share
 from dlzoo.data.dataset import Pieces, Sample, Subset
+from dlzoo.data.pairs import Listed, Pairs, read_pairs
 from dlzoo.errors import DataError, printable
 from dlzoo.features import Features
 from dlzoo.heads.embedded import Embedded
@@ -57,6 +58,7 @@ class FaceRecognition(PictureTask):
         scale: what cosines are multiplied by; the papers take 64 for many thousand people
         dropout: of the features that the embedding is made of
         pool: how features become one vector; auto is the mean, or the last place of a causal model
+        pairs: a list of pairs of the test split that are scored there, not all of them, in the form of LFW's pairs.txt
     """
 
     needs = ("image", "label")
@@ -77,6 +79,7 @@ class FaceRecognition(PictureTask):
         scale: Positive = 30.0,
         dropout: Share = 0.0,
         pool: Pool = "auto",
+        pairs: str | None = None,
     ):
         self.size = size
         self.changes = augment
@@ -88,6 +91,8 @@ class FaceRecognition(PictureTask):
         self.scale = scale
         self.dropout = dropout
         self.pool = pool
+        self.pairs = pairs
+        self.listed: Pairs | None = None
         self.people: list[str] = []
         self.threshold: float | None = None
         self.gallery: Gallery | None = None
@@ -110,18 +115,25 @@ class FaceRecognition(PictureTask):
         for name in sorted(set(data.column("label")) - self.numbers.keys()):
             self.numbers[name] = len(self.names)
             self.names.append(name)
-        return data
+        if self.pairs is None or split != "test":
+            return data
+        self.listed = read_pairs(self.pairs)
+        return Listed(data, self.listed)
 
     def encode(self, sample: Sample, rng: Random | None = None) -> Example:
-        image = {"image": self.encode_picture(sample)}
-        return image | ({"label": torch.tensor(self.numbers[sample["label"]])} if "label" in sample else {})
+        example = {"image": self.encode_picture(sample)}
+        if "label" in sample:
+            example["label"] = torch.tensor(self.numbers[sample["label"]])
+        if "place" in sample:
+            example["place"] = torch.tensor(sample["place"])
+        return example
 
     def collate(self, columns: Columns) -> Batch:
         x = self.pictures.normalized(columns["image"])
         if "label" not in columns:
             return Batch({"x": x}, {}, count=len(x))
-        label = columns["label"]
-        return Batch({"x": x}, {"label": label}, count=int((label < len(self.people)).sum()))
+        targets: dict[str, Any] = {name: columns[name] for name in ("label", "place") if name in columns}
+        return Batch({"x": x}, targets, count=int((targets["label"] < len(self.people)).sum()))
 
     def head(self, backbone: nn.Module) -> nn.Module:
         assert isinstance(backbone.features, Features)
@@ -138,18 +150,19 @@ class FaceRecognition(PictureTask):
         return _answers(names, best.tolist(), outputs[0].detach())
 
     def truth(self, batch: Batch) -> list[Answer]:
-        names = self._named(batch)
-        return _answers(names, [1.0] * len(names), [_direction(name) for name in names])
+        names = [self.names[number] for number in batch.targets["label"].tolist()]
+        truths = _answers(names, [1.0] * len(names), [_direction(name) for name in names])
+        if "place" not in batch.targets:
+            return truths
+        return [{**truth, "place": place} for truth, place in zip(truths, batch.targets["place"].tolist(), strict=True)]
 
     def guess(self, batch: Batch) -> list[Answer]:
         pixels = F.adaptive_avg_pool2d(batch.inputs["x"], 16).flatten(1)
         return _answers([self.people[0]] * len(pixels), [0.0] * len(pixels), F.normalize(pixels))
 
-    def _named(self, batch: Batch) -> list[str]:
-        return [self.names[number] for number in batch.targets["label"].tolist()]
-
     def metrics(self) -> list[Metric]:
-        return [Identification(frozenset(self.people)), Verification()]
+        listed = None if self.listed is None else (self.listed.one, self.listed.other, self.listed.fold)
+        return [Identification(frozenset(self.people)), Verification(listed=listed)]
 
     def scored(self, metrics: dict[str, Any]) -> None:
         self.threshold = metrics.get("threshold")
