@@ -22,6 +22,7 @@ Activation = Literal[
 """Names of layers.activation.activation."""
 Norm = Literal["batch", "layer", "rms", "none"]
 ClassificationLoss = Literal["cross_entropy", "focal", "binary_cross_entropy"]
+SegmentationLoss = Literal["cross_entropy_dice", "cross_entropy", "dice", "focal"]
 RegressionLoss = Literal["mse", "mae", "huber"]
 MarginLoss = Literal["arcface", "cosface"]
 """Names of losses.margin."""
@@ -35,6 +36,8 @@ Gate = Literal[Activation, "swiglu"]
 """Activations of a Transformer's feed-forward network; swiglu has a gate."""
 Augment = Literal["none", "flip", "shift", "shift_flip", "zoom_flip"]
 """Random changes to a batch of pictures: transforms.augment."""
+Warp = Literal["none", "flip", "zoom_flip", "zoom_turn"]
+"""Random changes to pictures and their masks: transforms.warp."""
 Normalize = Literal["data", "imagenet", "none"]
 """Whose mean and spread of colours pictures are scaled by: transforms.pictures."""
 Numbers = Literal["standard", "robust", "quantile"]

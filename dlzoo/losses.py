@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dlzoo.choices import ClassificationLoss, MarginLoss, RegressionLoss
+from dlzoo.choices import ClassificationLoss, MarginLoss, RegressionLoss, SegmentationLoss
 
 
 def total(terms: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -138,3 +138,42 @@ def pinball(values: Tensor, targets: Tensor, quantiles: Sequence[float], *, mask
     q = values.new_tensor(quantiles)
     error = targets.unsqueeze(-1) - values
     return total(torch.maximum(q * error, (q - 1) * error).mean(-1), mask)
+
+
+def segmentation(
+    scores: Tensor,
+    labels: Tensor,
+    loss: SegmentationLoss = "cross_entropy_dice",
+    *,
+    gamma: float = 2.0,
+    weight: Tensor | None = None,
+    mask: Tensor,
+) -> Tensor:
+    """The sum over pictures of the named loss of scores (B, K, H, W) against class numbers (B, H, W).
+
+    Of each picture it is the mean over the pixels where `mask` is true, and 0 where none is.
+    """
+    total = scores.new_zeros((), dtype=torch.float32)
+    if loss != "dice":
+        labels = torch.where(mask, labels, 0)
+        terms = F.cross_entropy(scores, labels, reduction="none").float()
+        if loss == "focal":
+            terms = (1 - (-terms).exp()) ** gamma * terms
+        if weight is not None:
+            terms = terms * weight[labels]
+        counts = mask.sum((1, 2)).clamp(min=1)
+        total = total + (torch.where(mask, terms, 0).sum((1, 2)) / counts).sum()
+    return total + dice(scores, labels, mask) if loss in ("dice", "cross_entropy_dice") else total
+
+
+def dice(scores: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+    """The sum over pictures of 1 - Dice (Milletari et al., 2016, arXiv:1606.04797, without the squares).
+
+    Of each picture it is the mean over the classes (K of scores (B, K, H, W)) that occur in it.
+    """
+    probabilities = scores.float().softmax(1) * mask[:, None]
+    true = F.one_hot(torch.where(mask, labels, 0), scores.shape[1]).movedim(-1, 1) * mask[:, None]
+    both, area = (probabilities * true).sum((2, 3)), true.sum((2, 3))
+    there = area > 0
+    shares = 1 - 2 * both / (probabilities.sum((2, 3)) + area).clamp(min=1e-6)
+    return (torch.where(there, shares, 0).sum(1) / there.sum(1).clamp(min=1)).sum()

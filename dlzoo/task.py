@@ -23,6 +23,7 @@ from dlzoo.metrics.metric import Answer, Metric
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL import Image
 
 Example = dict[str, Tensor]
 """One encoded sample."""
@@ -196,9 +197,10 @@ class Task(ABC):
         rest goes on; a bad file raises one.
         """
 
-    def draw(self, sample: Sample, answer: Answer) -> dict[str, Tensor]:
-        """Pictures of an answer, uint8 (C, H, W) with one or three channels, by what they show: `predict -o FOLDER`
-        writes them. Tensors in an answer are for this and for metrics; no file of answers has them.
+    def draw(self, sample: Sample, answer: Answer) -> dict[str, Tensor | Image.Image]:
+        """Pictures of an answer by what they show, uint8 (1 or 3, H, W) or Pillow's: `predict -o FOLDER` writes them.
+
+        Tensors in an answer are for this and for metrics; no file of answers has them.
         """
         return {}
 

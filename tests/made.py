@@ -1,7 +1,10 @@
 """Files that tests make."""
 
+import functools
+import tempfile
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 
@@ -31,3 +34,18 @@ def measured(folder: Path, count: int = 80) -> dict:
         rows += f"{i}.png,{place},{angle},{'test' if i % 4 == 3 else 'train'}\n"
     listed = {"path": str(folder), "csv": write(folder / "list.csv", rows)}
     return {"name": "image_folder", "mode": "grey", **listed, "targets": ["place", "angle"]}
+
+
+@functools.cache
+def digit_masks() -> str:
+    """A folder of scikit-learn's digits at 16 x 16 pixels, train and validation, with masks of what is ink."""
+    from sklearn.datasets import load_digits
+
+    folder = Path(tempfile.mkdtemp(prefix="digit_masks"))
+    pixels = (load_digits().images[:90] * 15.9375).astype(np.uint8).repeat(2, 1).repeat(2, 2)
+    for i, image in enumerate(pixels):
+        part = folder / ("train" if i < 60 else "validation")
+        for name, values in (("images", image), ("masks", (image > 110).astype(np.uint8))):
+            (part / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(values).save(part / name / f"{i}.png")
+    return str(folder)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from made import picture, write
+from made import digit_masks, picture, write
 from PIL import Image
 
 from dlzoo.config import Split
@@ -18,7 +18,7 @@ from dlzoo.errors import DataError
 from dlzoo.registry import DATASETS
 
 SHARED = Path(__file__).parent.parent / "data"
-KEYS = {"image", "label", "row", "value", "text", "series", "past", "future", "times", "name"}
+KEYS = {"image", "label", "mask", "row", "value", "values", "text", "series", "past", "future", "times", "name"}
 
 
 def cifar(folder, count=10):
@@ -70,6 +70,8 @@ def example(name, folder):
         return {"path": str(BUNDLED / "fashion_mnist_small")}
     if name == "cifar":
         return {"path": str(cifar(folder))}
+    if name == "mask_folder":
+        return {"path": digit_masks(), "mode": "grey"}
     if name == "gtsrb":
         return {"path": str(signs(folder))}
     if name == "torchvision":
@@ -98,7 +100,7 @@ def test_a_dataset_keeps_its_contract(dataset):
         if "image" in sample:
             image = sample["image"]
             assert image.dtype == torch.uint8 and image.ndim == 3 and image.shape[0] in (1, 3)
-        for key in set(sample) - {"image"}:
+        for key in set(sample) - {"image", "mask"}:
             column = data.column(key)
             assert len(column) == len(data)
             assert (
@@ -209,7 +211,7 @@ def test_traffic_signs_are_those_that_torchvision_reads(tmp_path):
 
 def test_a_traffic_sign_is_cropped_and_a_track_stays_together(tmp_path):
     path = str(signs(tmp_path))
-    data = DATASETS["gtsrb"](path, crop=True)
+    data = DATASETS["gtsrb"](path, roi=True)
     assert data[0]["image"].shape == (3, 12, 10) and (data[0]["image"] == 255).all()
     splits = divide(data, Split(group="track", hold_out=6))
     tracks = {name: set(split.column("track")) for name, split in splits.items()}
@@ -242,7 +244,7 @@ def test_a_sign_outside_its_picture_is_named(tmp_path):
     path = signs(tmp_path)
     write(path / "Training" / "00014" / "GT-00014.csv", f"{SIGN}00000_00000.ppm;20;18;3;4;20;15;14\n")
     with pytest.raises(DataError, match=r"GT-00014.csv:2: the sign, .3, 4, 20, 15., is not inside .* 20 x 18"):
-        DATASETS["gtsrb"](str(path), crop=True)[0]
+        DATASETS["gtsrb"](str(path), roi=True)[0]
 
 
 def test_a_folder_without_traffic_signs_says_what_is_wanted(tmp_path):

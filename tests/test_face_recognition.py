@@ -104,8 +104,8 @@ def test_the_scores_of_pairs_are_scikit_learns():
     far, tar, _ = roc_curve(same, scores, drop_intermediate=False)
     found = metric.compute()
     assert found["auroc"] == pytest.approx(roc_auc_score(same, scores))
-    for most in (0.01, 0.001):
-        assert found[f"tar_at_far_{most:g}"] == pytest.approx(tar[far <= most].max())
+    for name, most in {"tar_at_far_1e-2": 0.01, "tar_at_far_1e-3": 0.001}.items():
+        assert found[name] == pytest.approx(tar[far <= most].max())
     nearest = np.abs(far + tar - 1).argmin()
     assert found["eer"] == pytest.approx((far[nearest] + 1 - tar[nearest]) / 2, abs=0.01)
     above = scores >= found["threshold"]

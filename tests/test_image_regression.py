@@ -80,7 +80,7 @@ def test_each_number_has_its_own_scores_and_a_single_one_needs_no_name():
         alone.update(answers, truths)
         single.update(*([{"value": row["values"][name]} for row in rows] for rows in (answers, truths)))
         assert alone.compute() == single.compute()
-        assert {key: metric.compute()[f"{name}.{key}"] for key in single.compute()} == single.compute()
+        assert {key: metric.compute()[f"{key}.{name}"] for key in single.compute()} == single.compute()
     assert metric.intervals().keys() == metric.compute().keys()
 
 

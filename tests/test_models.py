@@ -63,6 +63,8 @@ TINY = {
     "mobilenet": {"width": 0.1},
     "timm": {"arch": "test_convnext"},
     "torchvision": {"arch": "shufflenet_v2_x0_5"},
+    "torchvision_segmentation": {"arch": "lraspp_mobilenet_v3_large", "dim": 8},
+    "unet": {"width": 4, "depth": 3},
     "vit": {"dim": 16, "depth": 2, "heads": 2, "patch": 8},
     "cnn1d": {"embedding": 8, "dim": 12, "kernels": [2, 3, 5]},
     "tcn": {"dim": 8, "depth": 2},

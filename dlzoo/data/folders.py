@@ -78,7 +78,7 @@ def find(root: Path, suffixes: tuple[str, ...], what: str, classless: bool = Fal
     what: their name in messages ("pictures"). classless: files may also lie in `root` or `root/SPLIT` itself.
     Raises DataError for a class without files. Hidden files, other files and loops of links are passed over, and noted.
     """
-    walk = _Walk(root, suffixes)
+    walk = Walk(root, suffixes)
     found = Found()
     folders = walk.folders(root)
     named = {SPLITS[folder.name.lower()]: folder for folder in folders if folder.name.lower() in SPLITS}
@@ -118,7 +118,7 @@ def find(root: Path, suffixes: tuple[str, ...], what: str, classless: bool = Fal
     return found
 
 
-class _Walk:
+class Walk:
     """Looks through folders, each once however it is linked, and counts what it passes over."""
 
     def __init__(self, root: Path, suffixes: tuple[str, ...]):

@@ -53,15 +53,15 @@ class GTSRB(Dataset):
     Args:
         path: the folder GTSRB with Final_Training/Images/00000/*.ppm (or Training/00000/*.ppm) and, for the test split,
             Final_Test/Images/*.ppm and GT-final_test.csv, in the folder or beside it
-        crop: cut each picture to its sign, without the margin around it
+        roi: cut each picture to its sign, without the margin around it
     """
 
     gives = ("image", "label")
     decodes = True
 
-    def __init__(self, path: str, crop: bool = False):
+    def __init__(self, path: str, roi: bool = False):
         self.path = existing(path, folder=True)
-        self.crop = crop
+        self.roi = roi
         self._lists = {"train": self._train(), "test": self._test()}
         self._lists = {split: files for split, files in self._lists.items() if files}
         if "train" not in self._lists:
@@ -92,8 +92,8 @@ class GTSRB(Dataset):
 
     def __getitem__(self, index: int) -> Sample:
         sign = self._signs[index]
-        image = read_image(sign.file, least=None if self.crop else self.least)
-        if self.crop:
+        image = read_image(sign.file, least=None if self.roi else self.least)
+        if self.roi:
             left, top, right, bottom = sign.box
             if not (0 <= left <= right < image.shape[2] and 0 <= top <= bottom < image.shape[1]):
                 size = f"{image.shape[2]} x {image.shape[1]}"

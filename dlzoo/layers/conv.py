@@ -36,6 +36,20 @@ def large_enough(image_size: int | None, needed: int) -> None:
         raise ConfigError([f"model: pictures of {size} are smaller than the {least} that it needs"])
 
 
+def take_channels(conv: nn.Module, channels: int) -> None:
+    """Let a network's first convolution take so many channels."""
+    assert isinstance(conv, (nn.Conv2d, nn.Conv3d))
+    conv.in_channels, conv.weight = channels, nn.Parameter(for_channels(conv.weight.detach(), channels))
+
+
+def for_channels(weight: Tensor, channels: int) -> Tensor:
+    """A convolution's weights for other channels, each the mean of those for red, green and blue, of the same sum."""
+    if weight.shape[1] == channels:
+        return weight
+    mean = weight.mean(1, keepdim=True)
+    return mean.expand(-1, channels, *mean.shape[2:]) * (weight.shape[1] / channels)
+
+
 class CausalConv(nn.Conv1d):
     """A dilated convolution over (B, D, T) whose output at t sees the `reach` steps before t, and t."""
 

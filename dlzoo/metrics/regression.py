@@ -76,7 +76,7 @@ _NUMBERS = {"mae": _mae, "rmse": _rmse, "r2": _r2}
 class Regressions(Metric):
     """Reads `values`, a number for each name, of answers and truths: of each, the numbers of Regression.
 
-    They are called angle.mae and so on; where there is one name, mae. A number that goes round after `periods[name]` is
+    They are called mae.angle and so on; where there is one name, mae. A number that goes round after `periods[name]` is
     as far from the truth as the shorter way around, and has no r2.
     """
 
@@ -103,7 +103,7 @@ class Regressions(Metric):
 
     def _named(self, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
         return {
-            key if len(found) == 1 else f"{name}.{key}": value
+            key if len(found) == 1 else f"{key}.{name}": value
             for name, numbers in found.items()
             for key, value in numbers.items()
             if key != "r2" or name not in self.periods

@@ -13,7 +13,7 @@ from dlzoo.metrics.metric import Answer, Metric
 CAP = 2000
 """Embeddings that are kept, which makes two million pairs."""
 FOLDS = 10
-FARS = (1e-2, 1e-3)
+FARS = {"tar_at_far_1e-2": 0.01, "tar_at_far_1e-3": 0.001}
 SAMPLE, REPLICAS = 10_000, 500
 """Pairs of one label, and of two, that an interval is computed from; how often labels are drawn for it."""
 FEW = 8
@@ -24,8 +24,8 @@ class Verification(Metric):
     """Reads `embedding`, a Tensor (D,) of length 1, of answers, and `label` of truths; scores all pairs of samples.
 
     eer: the equal error rate, where as many pairs of two labels are taken for the same as pairs of one are not;
-    `threshold` is the cosine similarity there. auroc. tar_at_far_0.01: the share of pairs of one label above a
-    threshold that 1 % of the others pass at most; so 0.001. pair_accuracy: of ten folds of pairs (Huang et al., 2007,
+    `threshold` is the cosine similarity there. auroc. tar_at_far_1e-2: the share of pairs of one label above a
+    threshold that 1 % of the others pass at most; so 1e-3. pair_accuracy: of ten folds of pairs (Huang et al., 2007,
     the protocol of LFW), each at the threshold that is best on the other nine, the mean; pairs of one and of two labels
     weigh alike, which in LFW's lists they do by number.
 
@@ -96,7 +96,7 @@ class Verification(Metric):
             return dict.fromkeys(NAMES, float("nan"))
         curve = Curve(scores, same)
         eer, threshold = curve.equal()
-        numbers = [curve.accuracy(fold), curve.area(), eer, *map(curve.accepted, FARS), threshold]
+        numbers = [curve.accuracy(fold), curve.area(), eer, *map(curve.accepted, FARS.values()), threshold]
         return dict(zip(NAMES, numbers, strict=True))
 
     def intervals(self) -> dict[str, tuple[float, float]]:
@@ -130,7 +130,7 @@ class Verification(Metric):
             self.seen[label] = self.seen.get(label, -1) + number + 1
 
 
-NAMES = ("pair_accuracy", "auroc", "eer", *(f"tar_at_far_{far:g}" for far in FARS), "threshold")
+NAMES = ("pair_accuracy", "auroc", "eer", *FARS, "threshold")
 
 
 class Curve:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from dlzoo.errors import ConfigError, did_you_mean, printable
 from dlzoo.features import Features
+from dlzoo.layers.conv import for_channels, take_channels
 from dlzoo.registry import MODELS
 
 SIZE = 224
@@ -58,7 +59,7 @@ class Torchvision(nn.Module):
         names = network.state_dict().keys()
         first = next(name for name, part in network.named_modules() if isinstance(part, nn.Conv2d))
         self.first = f"{first}.weight"
-        _take_channels(network.get_submodule(first), in_channels)
+        take_channels(network.get_submodule(first), in_channels)
         shapes = _shapes(network, arch, in_channels, size)
         last = list(shapes)[-1]
         maps = {n: shape for n, shape in _maps(network, shapes, size).items() if n == last or out == "pyramid"}
@@ -89,7 +90,7 @@ class Torchvision(nn.Module):
         own = {DENSE.sub(r"\1\2", name): tensor for name, tensor in state.items()}
         own = {name: own[name] for name in own if name not in self.left_out and not name.startswith(AUXILIARY)}
         if self.first in own:
-            own[self.first] = _for_channels(own[self.first], self.in_channels)
+            own[self.first] = for_channels(own[self.first], self.in_channels)
         return {f"network.{name}": tensor for name, tensor in own.items()}
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
@@ -121,19 +122,6 @@ def _network(arch: str, size: int, as_published: bool) -> nn.Module:
         return cast(nn.Module, models.get_model(arch, weights=None, **own))
     except (AssertionError, ValueError, RuntimeError) as error:  # a size that its patches or windows do not divide
         raise ConfigError([f"model: '{arch}' cannot be had for pictures of {size}x{size}: {error}"]) from error
-
-
-def _take_channels(first: nn.Module, channels: int) -> None:
-    """Let the first convolution take so many channels."""
-    assert isinstance(first, nn.Conv2d)
-    first.in_channels, first.weight = channels, nn.Parameter(_for_channels(first.weight.detach(), channels))
-
-
-def _for_channels(weight: Tensor, channels: int) -> Tensor:
-    """A convolution's weights for other channels, each the mean of those for red, green and blue, of the same sum."""
-    if weight.shape[1] == channels:
-        return weight
-    return weight.mean(1, keepdim=True).repeat(1, channels, 1, 1) * (weight.shape[1] / channels)
 
 
 def _shapes(network: nn.Module, arch: str, channels: int, size: int) -> dict[str, tuple[int, ...]]:

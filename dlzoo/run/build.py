@@ -167,7 +167,7 @@ def sizes(task: Task, entry: Entry, given: Mapping[str, Any]) -> dict[str, Any]:
     facts = dict(task.facts())
     if out := entry.parameter("out"):
         kinds = choices_of(out.type)
-        fitting = [kind for kind in (out.default, *task.accepts) if kind in kinds and kind in task.accepts]
+        fitting = [kind for kind in task.accepts if kind in kinds]
         facts["out"] = fitting[0] if fitting else out.default
     names = {parameter.name for parameter in entry.parameters} & FACTS
     return {name: value for name, value in facts.items() if name in names and given.get(name) is None}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -9,6 +10,9 @@ from dlzoo import files
 from dlzoo.errors import DataError
 from dlzoo.metrics.metric import Answer
 from dlzoo.task import Task
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 def drawn(task: Task, answers: Iterable[Answer], folder: Path) -> Iterator[Answer]:
@@ -28,7 +32,7 @@ def drawn(task: Task, answers: Iterable[Answer], folder: Path) -> Iterator[Answe
         yield answer
 
 
-def _pictures(task: Task, answer: Answer) -> dict[str, Tensor]:
+def _pictures(task: Task, answer: Answer) -> "dict[str, Tensor | Image.Image]":
     path = Path(answer["source"])
     sample = next(task.read(path), None) if path.is_file() else None
     return {} if sample is None or isinstance(sample, DataError) else task.draw(sample, answer)
@@ -44,8 +48,10 @@ def _free(stem: str, taken: set[str]) -> str:
     return name
 
 
-def _save(picture: Tensor, path: Path) -> None:
+def _save(picture: "Tensor | Image.Image", path: Path) -> None:
     from PIL import Image
 
-    pixels = picture.movedim(0, -1).contiguous().numpy()
-    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(path, "PNG")
+    if isinstance(picture, Tensor):
+        pixels = picture.movedim(0, -1).contiguous().numpy()
+        picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    picture.save(path, "PNG")

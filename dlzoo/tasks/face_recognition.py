@@ -30,6 +30,7 @@ from dlzoo.transforms.pictures import resize
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL import Image
 
 MARGINS = {"arcface": 0.5, "cosface": 0.35}
 """Where none is given: those of the papers."""
@@ -165,7 +166,8 @@ class FaceRecognition(PictureTask):
         return [Identification(frozenset(self.people)), Verification(listed=listed)]
 
     def scored(self, metrics: dict[str, Any]) -> None:
-        self.threshold = metrics.get("threshold")
+        threshold = metrics.get("threshold")
+        self.threshold = None if threshold is None else float(threshold)
 
     def answer(
         self, model: nn.Module, batch: Batch, *, gallery: str | None = None, threshold: float | None = None
@@ -208,7 +210,7 @@ class FaceRecognition(PictureTask):
         embeddings: Tensor = model(**batch.inputs)[0]
         return embeddings
 
-    def draw(self, sample: Sample, answer: Answer) -> dict[str, Tensor]:
+    def draw(self, sample: Sample, answer: Answer) -> dict[str, Tensor | Image.Image]:
         """`match`: the picture, and beside it the nearest of the gallery, where there is one."""
         if self.gallery is None:
             return {}

@@ -50,7 +50,7 @@ class Forecasting(Task):
     """
 
     needs = ("series",)
-    accepts = ("sequence", "vector")
+    accepts = ("vector", "sequence")
     monitor = "-mae"
     baseline = "seasonal naive"
 

@@ -32,8 +32,13 @@ class PictureTask(Task):
         """Channels, size and colours of the training split. Raises DataError for channels that differ."""
         self.pictures = Pictures.fit((sample["image"] for sample in data.some(LOOK)), size, normalize)
 
+    @property
+    def least(self) -> int | None:
+        """Pixels that the sides of a picture must keep when it is read; None where all are wanted."""
+        return max(self.pictures.height, self.pictures.width)
+
     def ready(self, dataset: Dataset) -> None:
-        dataset.least = self.pictures.least
+        dataset.least = self.least
 
     def facts(self) -> dict[str, Any]:
         channels, height, width = self.pictures.channels, self.pictures.height, self.pictures.width
@@ -53,7 +58,7 @@ class PictureTask(Task):
     def read(self, source: Path | str) -> Iterator[Sample | DataError]:
         from dlzoo.transforms.decode import read_image
 
-        image = read_image(source, self.pictures.mode, least=self.pictures.least)
+        image = read_image(source, self.pictures.mode, least=self.least)
         yield {"image": image, "source": str(source)}
 
     def state_dict(self) -> dict[str, Any]:

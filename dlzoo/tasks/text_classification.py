@@ -45,7 +45,7 @@ class TextClassification(ClassificationTask):
     """
 
     needs = ("text", "label")
-    accepts = ("sequence", "vector")
+    accepts = ("vector", "sequence")
     ragged = ("tokens",)
 
     def __init__(

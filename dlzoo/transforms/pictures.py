@@ -64,11 +64,6 @@ class Pictures:
         """How a file is to be decoded."""
         return "grey" if self.channels == 1 else "rgb"
 
-    @property
-    def least(self) -> int:
-        """Pixels that the sides of a picture must keep when it is decoded smaller than it is."""
-        return max(self.height, self.width)
-
     def check(self, image: Tensor, where: str = "") -> None:
         """Raises DataError, with `where` in front, for a picture of another number of channels."""
         if len(image) != self.channels:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import yaml
-from made import measured
+from made import digit_masks, measured
 
 import dlzoo.data
 from dlzoo.optim import OPTIMIZERS
@@ -36,6 +37,7 @@ DATA: dict[str, dict[str, Any]] = {
     "text_classification": {"data": {"name": "texts", "path": "spam.csv", "text": "text", "label": "label"}},
     "language_modeling": {"data": {"name": "texts", "path": "novel.txt", "unit": "document"}},
     "forecasting": {"data": {"name": "airline"}},
+    "segmentation": {"data": {"name": "mask_folder", "path": "digits", "mode": "grey"}},
 }
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "image_classification": {"augment": "shift", "erase": 0.3},
@@ -44,6 +46,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "text_classification": {"context": 24, "word_dropout": 0.1},
     "language_modeling": {"context": 16},
     "forecasting": {"context": 12, "horizon": 6},
+    "segmentation": {"augment": "zoom_turn", "jitter": 0.1},
 }
 TINY: dict[str, dict[str, Any]] = {
     "mlp": {"dim": 8, "norm": "batch", "dropout": 0.1},
@@ -53,6 +56,8 @@ TINY: dict[str, dict[str, Any]] = {
     "mobilenet": {"width": 0.1},
     "timm": {"arch": "test_resnet"},
     "torchvision": {"arch": "shufflenet_v2_x0_5"},
+    "torchvision_segmentation": {"arch": "lraspp_mobilenet_v3_large", "dim": 8},
+    "unet": {"width": 4, "depth": 2, "dropout": 0.1},
     "vit": {"dim": 8, "depth": 1, "heads": 2, "patch": 4, "dropout": 0.1},
     "cnn1d": {"embedding": 8, "dim": 12, "dropout": 0.1},
     "tcn": {"dim": 8, "depth": 2, "dropout": 0.1},
@@ -60,7 +65,7 @@ TINY: dict[str, dict[str, Any]] = {
     **{name: {"dim": 8, "layers": 2, "dropout": 0.1} for name in ("rnn", "lstm", "gru")},
 }
 """Arguments that make a model small, and draw where it can; one that is not listed is built with its defaults."""
-LARGER = {"timm": {"size": 48}, "torchvision": {"size": 48}}
+LARGER = {name: {"size": 48} for name in ("timm", "torchvision", "torchvision_segmentation")}
 """Of the task, for networks that leave one place of an 8 x 8 digit, over which batch norms have next to no spread."""
 STEPS = 12
 TRAIN = {"steps": STEPS, "batch_size": 24, "save_every": 3, "threads": 1, "workers": 0}
@@ -140,5 +145,6 @@ def write_data(place: Path) -> None:
     for name, source, lines in (("spam.csv", "spam.csv", 200), ("credit.csv", "credit_data.csv", 300)):
         with (BUNDLED / source).open(encoding="utf-8") as file:
             (place / name).write_text("".join(islice(file, lines)), encoding="utf-8")
+    shutil.copytree(digit_masks(), place / "digits", dirs_exist_ok=True)
     with (BUNDLED / "pride_and_prejudice.txt").open(encoding="utf-8") as file:
         (place / "novel.txt").write_text(file.read(12_000), encoding="utf-8")

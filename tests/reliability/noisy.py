@@ -6,6 +6,7 @@ from dlzoo.registry import TASKS
 from dlzoo.tasks.face_recognition import FaceRecognition
 from dlzoo.tasks.image_classification import ImageClassification
 from dlzoo.tasks.image_regression import ImageRegression
+from dlzoo.tasks.segmentation import SegmentationTask
 from dlzoo.tasks.tabular_classification import TabularClassification
 from dlzoo.tasks.tabular_regression import TabularRegression
 from dlzoo.tasks.text_classification import TextClassification
@@ -22,6 +23,8 @@ class Drawing:
 
 
 def drawn(name, value, rng):
+    if name == "mask":
+        return value
     if name == "tokens":
         return value[: max(1, len(value) - rng.randrange(4))]
     if value.dtype == torch.uint8:
@@ -42,6 +45,11 @@ class Faces(Drawing, FaceRecognition):
 @TASKS.register("noisy_image_regression")
 class Numbers(Drawing, ImageRegression):
     """Pictures with noise, and numbers."""
+
+
+@TASKS.register("noisy_segmentation")
+class Masks(Drawing, SegmentationTask):
+    """Pictures (B, C, H, W) with noise, and masks without."""
 
 
 @TASKS.register("noisy_tabular_classification")
