@@ -24,6 +24,8 @@ Norm = Literal["batch", "layer", "rms", "none"]
 ClassificationLoss = Literal["cross_entropy", "focal", "binary_cross_entropy"]
 SegmentationLoss = Literal["cross_entropy_dice", "cross_entropy", "dice", "focal"]
 RegressionLoss = Literal["mse", "mae", "huber"]
+MarginLoss = Literal["arcface", "cosface"]
+"""Names of losses.margin."""
 ForecastLoss = Literal["mse", "mae", "huber", "pinball"]
 Pool = Literal["auto", "mean", "max", "last", "first", "attention"]
 Tokens = Literal["characters", "words", "bytes", "bpe"]

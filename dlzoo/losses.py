@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dlzoo.choices import ClassificationLoss, RegressionLoss, SegmentationLoss
+from dlzoo.choices import ClassificationLoss, MarginLoss, RegressionLoss, SegmentationLoss
 
 
 def total(terms: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -99,6 +100,32 @@ def _one_hot(labels: Tensor, scores: Tensor, smoothing: float, mask: Tensor | No
     labels = labels if mask is None else torch.where(mask, labels, 0)
     target = torch.zeros_like(scores).scatter_(-1, labels.unsqueeze(-1), 1)
     return target * (1 - smoothing) + smoothing / scores.shape[-1] if smoothing else target
+
+
+def margin(
+    cosines: Tensor,
+    labels: Tensor,
+    loss: MarginLoss = "arcface",
+    *,
+    margin: float,
+    scale: float,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """Cross-entropy of `scale` times cosines (..., K), where that of the right class (...) is made worse by a margin.
+
+    arcface (Deng et al., 2019, eq. 3) adds the margin, in radians, to the angle: cos(t + m), and beyond pi - m, where
+    that would rise again, cos(t) - m sin(m), as its authors' code does. cosface (Wang et al., 2018, eq. 4) takes it
+    from the cosine.
+    """
+    labels = labels if mask is None else torch.where(mask, labels, 0)
+    right = cosines.gather(-1, labels.unsqueeze(-1))
+    if loss == "cosface":
+        worse = right - margin
+    else:
+        sine = (1 - right.square()).clamp(min=1e-7).sqrt()  # at 0 its gradient has no end
+        turned = right * math.cos(margin) - sine * math.sin(margin)
+        worse = torch.where(right > -math.cos(margin), turned, right - margin * math.sin(margin))
+    return cross_entropy(scale * cosines.scatter(-1, labels.unsqueeze(-1), worse), labels, mask=mask)
 
 
 def regression(

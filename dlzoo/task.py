@@ -86,6 +86,8 @@ class Task(ABC):
     """The metric that picks the best checkpoint; '-' in front where less is better."""
     generates: bool = False
     """`evaluate` scores `answer`, not `decode`."""
+    strangers: bool = False
+    """The classes of other splits may be new: they are compared, not told apart (faces)."""
     draws: bool = False
     """`encode` draws from its rng: it is called afresh in every epoch. Where it does not, its result is kept."""
     ragged: tuple[str, ...] = ()
@@ -179,6 +181,9 @@ class Task(ABC):
     def answer(self, model: nn.Module, batch: Batch) -> list[Answer]:
         """Answers for a batch. Generators override it; its typed keyword arguments are options of `dlzoo predict`."""
         return self.decode(model(**batch.inputs), batch)
+
+    def scored(self, metrics: dict[str, Any]) -> None:
+        """What the weights that were just loaded reached on the validation split (null where undefined), by name."""
 
     def unknown(self, columns: Columns) -> dict[str, int]:
         """By name of a user's column, how many values are encoded as unknown, as the training split lacked them."""

@@ -28,6 +28,20 @@ def picture(path: Path, colour=(255, 0, 0), size=(6, 4), **options) -> Path:
     return path
 
 
+def measured(folder: Path, count: int = 80) -> dict:
+    """`data:` of grey pictures, 12 x 12, of a bar: how far from the left it is, and how bright it is, as an angle."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = "path,place,angle,split\n"
+    for i in range(count):
+        place, angle = i % 10, i * 137 % 360
+        image = Image.new("L", (12, 12), 20)
+        image.paste(60 + angle // 2, (place, 0, place + 3, 12))
+        image.save(folder / f"{i}.png")
+        rows += f"{i}.png,{place},{angle},{'test' if i % 4 == 3 else 'train'}\n"
+    listed = {"path": str(folder), "csv": write(folder / "list.csv", rows)}
+    return {"name": "image_folder", "mode": "grey", **listed, "targets": ["place", "angle"]}
+
+
 @functools.cache
 def digit_masks() -> str:
     """A folder of scikit-learn's digits at 16 x 16 pixels, train and validation, with masks of what is ink."""

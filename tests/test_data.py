@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from made import boxed, picture, scenes, videos, write
+from made import boxed, digit_masks, picture, scenes, videos, write
+from PIL import Image
 
 from dlzoo.config import Split
 from dlzoo.data.location import BUNDLED
@@ -26,6 +27,7 @@ KEYS = {
     "labels",
     "row",
     "value",
+    "values",
     "text",
     "series",
     "past",
@@ -41,6 +43,25 @@ def cifar(folder, count=10):
         write(folder / name, b"".join(bytes([i % 2, *[i] * 3072]) for i in range(count)))
     write(folder / "batches.meta.txt", "airplane\nautomobile\n\n")
     return folder
+
+
+SIGN = "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId\n"
+
+
+def signs(folder, count=12):
+    """GTSRB's layout: of classes 14 and 17 two tracks each, and some test pictures; a white sign in black."""
+    rows = {14: "", 17: "", None: ""}
+    for kind in (14, 17, None):
+        place = folder / "GTSRB" / ("Final_Test/Images" if kind is None else f"Training/{kind:05}")
+        for i in range(count):
+            name = f"{i:05}.ppm" if kind is None else f"{i // 6:05}_{i % 6:05}.ppm"
+            image = Image.new("RGB", (20 + i, 18))
+            image.paste((255, 255, 255), (3, 4, 13, 16))
+            place.mkdir(parents=True, exist_ok=True)
+            image.save(place / name)
+            rows[kind] += f"{name};{20 + i};18;3;4;12;15;{kind or (14, 17)[i % 2]}\n"
+        write(folder / "GT-final_test.csv" if kind is None else place / f"GT-{kind:05}.csv", SIGN + rows[kind])
+    return folder / "GTSRB"
 
 
 def example(name, folder):
@@ -69,6 +90,10 @@ def example(name, folder):
         return {"path": str(cifar(folder))}
     if name in ("coco", "voc", "yolo"):
         return {"path": boxed(folder, name, {"train": scenes(20), "test": scenes(5, seed=1)})}
+    if name == "mask_folder":
+        return {"path": digit_masks(), "mode": "grey"}
+    if name == "gtsrb":
+        return {"path": str(signs(folder))}
     if name == "torchvision":
         raw = folder / "FashionMNIST" / "raw"
         raw.mkdir(parents=True)
@@ -95,7 +120,7 @@ def test_a_dataset_keeps_its_contract(dataset):
         if "image" in sample:
             image = sample["image"]
             assert image.dtype == torch.uint8 and image.ndim == 3 and image.shape[0] in (1, 3)
-        for key in set(sample) - {"image", "video"}:
+        for key in set(sample) - {"image", "video", "mask"}:
             column = data.column(key)
             assert len(column) == len(data)
             assert (
@@ -189,6 +214,62 @@ def test_cifar_is_read_from_its_binary_form_and_checked(tmp_path):
     write(tmp_path / "test_batch.bin", bytes([9, *[0] * 3072]))
     with pytest.raises(DataError, match="test_batch.bin:0: label 9"):
         build(str(tmp_path)).column("label")
+
+
+def test_traffic_signs_are_those_that_torchvision_reads(tmp_path):
+    from torchvision.datasets import GTSRB
+
+    data = DATASETS["gtsrb"](str(signs(tmp_path / "gtsrb")))
+    for split, numbers in (("train", [0, 1]), ("test", [14, 17])):  # torchvision numbers the folders that are there
+        theirs = GTSRB(str(tmp_path), split)
+        ours = [data[i] for i in data.splits()[split]]
+        assert len(ours) == len(theirs) == {"train": 24, "test": 12}[split]
+        for sample, (image, number) in zip(ours, theirs, strict=True):
+            assert sample["label"] == ("stop", "no entry")[numbers.index(number)]
+            assert sample["image"].permute(1, 2, 0).numpy().tobytes() == image.tobytes()
+
+
+def test_a_traffic_sign_is_cropped_and_a_track_stays_together(tmp_path):
+    path = str(signs(tmp_path))
+    data = DATASETS["gtsrb"](path, roi=True)
+    assert data[0]["image"].shape == (3, 12, 10) and (data[0]["image"] == 255).all()
+    splits = divide(data, Split(group="track", hold_out=6))
+    tracks = {name: set(split.column("track")) for name, split in splits.items()}
+    assert len(tracks["validation"]) == 1 and not tracks["validation"] & tracks["train"]
+    (tmp_path / "GT-final_test.csv").rename(tmp_path / "GTSRB" / "Final_Test" / "Images" / "GT-final_test.csv")
+    (tmp_path / "GTSRB" / "Final_Training").mkdir()
+    (tmp_path / "GTSRB" / "Training").rename(tmp_path / "GTSRB" / "Final_Training" / "Images")
+    assert DATASETS["gtsrb"](path).column("label") == data.column("label")
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ("00000.ppm;20;18;3;4;12;15", r"GT-final_test.csv:14: .*7"),
+        ("00000.ppm;20;18;3;4;12;15;43", "GT-final_test.csv:14: class 43, and there are 43: 0 to 42"),
+        ("00000.ppm;20;18;3;-4;12;15;1", "GT-final_test.csv:14: '-4' is not a whole number"),
+        ("../a.ppm;20;18;3;4;12;15;1", r"GT-final_test.csv:14: '../a.ppm' is no name of a file"),
+        ("none.ppm;20;18;3;4;12;15;1", r"1 listed pictures are not here: .*GT-final_test.csv:14 .none.ppm"),
+    ],
+)
+def test_a_bad_row_of_traffic_signs_is_named(row, says, tmp_path):
+    path = signs(tmp_path)
+    with (tmp_path / "GT-final_test.csv").open("a") as file:
+        file.write(f"{row}\n")
+    with pytest.raises(DataError, match=says):
+        DATASETS["gtsrb"](str(path))
+
+
+def test_a_sign_outside_its_picture_is_named(tmp_path):
+    path = signs(tmp_path)
+    write(path / "Training" / "00014" / "GT-00014.csv", f"{SIGN}00000_00000.ppm;20;18;3;4;20;15;14\n")
+    with pytest.raises(DataError, match=r"GT-00014.csv:2: the sign, .3, 4, 20, 15., is not inside .* 20 x 18"):
+        DATASETS["gtsrb"](str(path), roi=True)[0]
+
+
+def test_a_folder_without_traffic_signs_says_what_is_wanted(tmp_path):
+    with pytest.raises(DataError, match=r"Final_Training/Images/00000/GT-00000.csv or Training/00000"):
+        DATASETS["gtsrb"](str(tmp_path))
 
 
 # the shared sets, where they are

@@ -1,39 +1,50 @@
-"""Files with a class each: in folders named by it, or listed with it in a CSV."""
+"""Files with a class each: in folders named by it; or listed in a CSV with it, with several, or with numbers."""
 
 import hashlib
-import os
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
 from dlzoo.data.dataset import Dataset, Sample
-from dlzoo.data.folders import SPLITS, Found, find
+from dlzoo.data.folders import find
+from dlzoo.data.listed import listed
 from dlzoo.data.location import existing, fingerprint
-from dlzoo.data.rows import open_rows
-from dlzoo.errors import DataError, first_few, printable
+from dlzoo.errors import ConfigError, DataError, first_few, printable
 
 
 class ClassFiles(Dataset):
-    """A sample a file: what `read` makes of it, and `label`.
+    """A sample a file: what `read` makes of it; and `label`, `labels` or `values`.
 
     Args:
         path: the folder: CLASS/FILE, or train, validation and test folders with CLASS/FILE each
-        csv: a file with the columns path (below the folder) and label, and perhaps split and sha256 (of the file, in
-            hex: a file that has changed is then refused), instead of class folders
+        csv: a file with the columns path (below the folder) and label, or labels (none or several, with | or ; between
+            them), and perhaps split and sha256 (of the file, in hex: a file that has changed is then refused), instead
+            of class folders
+        targets: columns of the csv with numbers that are to be predicted, instead of labels
     """
 
     decodes = True
     suffixes: ClassVar[tuple[str, ...]]
     """What the names of the files end with."""
+    holds: ClassVar[str]
+    """The key of what `read` gives."""
     what: ClassVar[str]
     """What messages call the files."""
 
-    def __init__(self, path: str, csv: str | None):
+    def __init__(self, path: str, csv: str | None, targets: list[str] | None = None):
+        if targets is not None and csv is None:
+            raise ConfigError([f"data.targets: numbers stand in a list of the {self.what}; name it with data.csv"])
+        if targets is not None and not targets:
+            raise ConfigError(["data.targets: name at least one column, or leave it out"])
         self.path = existing(path, folder=True)
         self.csv = None if csv is None else existing(csv, folder=False)
-        found = find(self.path, self.suffixes, self.what) if self.csv is None else _listed(self.csv, self.path)
+        if self.csv is None:
+            found = find(self.path, self.suffixes, self.what)
+        else:
+            found = listed(self.csv, self.path, targets)
+        self.key, self.gives = found.key, (self.holds, found.key)
         self.files, self._labels, self._splits = found.files, found.labels, found.splits
-        self._sums, self._missing = found.sums, found.missing
+        self._columns, self._sums, self._missing = found.columns, found.sums, found.missing
         self.notes.extend(found.notes)
 
     @abstractmethod
@@ -44,8 +55,10 @@ class ClassFiles(Dataset):
         return len(self.files)
 
     def __getitem__(self, index: int) -> Sample:
+        if isinstance(answer := self._labels[index], DataError):
+            raise answer
         file = self.files[index]
-        return self.read(file, self._content(file)) | {"label": self._labels[index]}
+        return self.read(file, self._content(file)) | {self.key: answer}
 
     def _content(self, file: Path) -> bytes | None:
         """The bytes of a file whose sum is listed. Raises DataError where theirs is another."""
@@ -60,22 +73,30 @@ class ClassFiles(Dataset):
         return content
 
     def column(self, key: str) -> list[Any]:
-        """`label`; `path`, as text below the folder; nothing is decoded for this."""
-        if key == "label":
+        """`label`, `labels` or `values`; `path`, as text below the folder; of a list, any other column as text."""
+        if key == self.key:
             return self._labels
         if key == "path":
             return [file.relative_to(self.path).as_posix() for file in self.files]
-        raise DataError(
-            f"{printable(str(self.path))}: {self.what} have no column '{printable(key)}', only label and path."
-        )
+        if key in self._columns:
+            return self._columns[key]
+        there = ", ".join([self.key, "path", *map(printable, self._columns)])
+        raise DataError(f"{printable(str(self.path))}: {self.what} have no column '{printable(key)}', only {there}.")
+
+    def headings(self) -> list[str]:
+        return list(self._columns)
 
     def source(self, index: int) -> str:
         return str(self.files[index])
 
     def splits(self) -> dict[str, list[int]]:
-        if self._missing and self.skipped is None:
-            where = f"{len(self._missing):,} listed files are not in {printable(str(self.path))}"
-            raise DataError(f"{printable(str(self.csv))}: {where}: {first_few(list(self._missing.values()))}.")
+        if self.skipped is None:
+            if self._missing:
+                where = f"{len(self._missing):,} listed files are not in {printable(str(self.path))}"
+                raise DataError(f"{printable(str(self.csv))}: {where}: {first_few(list(self._missing.values()))}.")
+            for answer in self._labels:
+                if isinstance(answer, DataError):
+                    raise answer
         return self._splits
 
     def contents(self) -> list[str] | None:
@@ -85,46 +106,3 @@ class ClassFiles(Dataset):
     def fingerprint(self) -> str:
         there = [file for file in self.files if file not in self._missing]
         return fingerprint([*there, *([self.csv] if self.csv else [])])
-
-
-def _listed(csv: Path, root: Path) -> Found:
-    """The files that a CSV lists, by split in the file's order."""
-    table = open_rows(csv)
-    path, label = table.index("path"), table.index("label")
-    split, sums = (table.index(name) if name in table.columns else None for name in ("split", "sha256"))
-    found = Found()
-    inside = root.resolve()
-    rows: dict[str, list[tuple[Path, str]]] = {}
-    seen, twice = set(), []
-    for chunk in table.chunks():
-        for error in chunk.bad.values():
-            raise error
-        for line, cells in zip(chunk.lines, chunk.cells, strict=True):
-            where = f"{table.name}:{line}"
-            file = root / cells[path].strip()
-            if not cells[label].strip() or not cells[path].strip():
-                raise DataError(f"{where}: the {'label' if cells[path].strip() else 'path'} is empty.")
-            if not file.resolve().is_relative_to(inside):
-                within = f"is not inside {printable(str(root))}; set `path` to a folder that holds all of them"
-                raise DataError(f"{where}: '{printable(cells[path])}' {within}.")
-            part = SPLITS.get(cells[split].strip().lower()) if split is not None else "train"
-            if part is None:
-                raise DataError(
-                    f"{where}: split '{printable(cells[split or 0])}' is none of train, validation and test."
-                )
-            if not os.path.isfile(file):
-                found.missing[file] = f"{cells[path]} (row {line})"
-            if sums is not None and cells[sums].strip():
-                found.sums[file] = cells[sums].strip().lower()
-            twice += [f"{cells[path]} (row {line})"] if file in seen else []
-            seen.add(file)
-            rows.setdefault(part, []).append((file, cells[label].strip()))
-    if not rows:
-        raise DataError(f"{table.name}: there are no rows below the header.")
-    for part in ("train", "validation", "test"):
-        if part in rows:
-            found.splits[part] = list(range(len(found.files), len(found.files) + len(rows[part])))
-            found.files += [file for file, _ in rows[part]]
-            found.labels += [name for _, name in rows[part]]
-    found.notes += [f"listed twice in {table.name}: {first_few(twice)}"] if twice else []
-    return found

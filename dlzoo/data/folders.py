@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from dlzoo.data.location import existing
 from dlzoo.errors import ConfigError, DataError, first_few, printable
@@ -25,13 +26,17 @@ class Found:
     """Files of a folder, sorted by split, class and name."""
 
     files: list[Path] = field(default_factory=list)
-    labels: list[str] = field(default_factory=list)
+    labels: list[Any] = field(default_factory=list)
+    """Of each file what `key` says: its label; or its labels, or numbers by name (or what is wrong with one)."""
+    key: str = "label"
     splits: dict[str, list[int]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     classed: bool = True
     """Whether the files lie in folders of classes."""
     sums: dict[Path, str] = field(default_factory=dict)
     """Of files that a list names: the SHA-256 that it gives."""
+    columns: dict[str, list[str]] = field(default_factory=dict)
+    """Further columns of a list."""
     missing: dict[Path, str] = field(default_factory=dict)
     """Files that a list names and that are not there, and how a message names them."""
 

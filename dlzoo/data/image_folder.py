@@ -1,4 +1,4 @@
-"""Pictures in folders named by their class, or listed with their class in a CSV."""
+"""Pictures in folders named by their class, or listed in a CSV with their class, classes or numbers."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,18 +16,25 @@ LOOK = 200
 
 @DATASETS.register("image_folder")
 class ImageFolder(ClassFiles):
-    """Pictures: `image` (C, H, W) uint8 of any size, and `label`, the name of its folder.
+    """Pictures: `image` (C, H, W) uint8 of any size; and `label`, the name of its folder, or `labels`, or `values`.
 
     Args:
         mode: grey is one channel, rgb three; every picture is converted
     """
 
     gives = ("image", "label")
+    holds = "image"
     suffixes = SUFFIXES
     what = "pictures"
 
-    def __init__(self, path: str, mode: Literal["grey", "rgb"] = "rgb", csv: str | None = None):
-        super().__init__(path, csv)
+    def __init__(
+        self,
+        path: str,
+        mode: Literal["grey", "rgb"] = "rgb",
+        csv: str | None = None,
+        targets: list[str] | None = None,
+    ):
+        super().__init__(path, csv, targets)
         self.mode = mode
         self.notes.extend(self._moving())
 

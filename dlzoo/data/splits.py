@@ -15,13 +15,16 @@ Unit = list[int]
 """Samples that stay together: one, or those of a group, or those with equal contents."""
 
 
-def divide(dataset: Dataset, split: Split, labels: list[Any] | None = None) -> dict[str, Subset]:
+def divide(
+    dataset: Dataset, split: Split, labels: list[Any] | None = None, strangers: bool = False
+) -> dict[str, Subset]:
     """The splits train, validation and test of a dataset; without the last two where they would be empty by request.
 
     labels: the class of every sample, where the task has classes: each must be in train, and there must be two;
-    without them the dataset's own are checked, unless they may be numbers. The splits are a function of the data and
-    of `split`. Raises DataError for a split that would be empty and for a class that is not in train, ConfigError for
-    what cannot be done with this dataset.
+    without them the dataset's own are checked, unless they may be numbers. strangers: other splits may have classes
+    that train lacks, so none is checked. The splits are a function of the data and of `split`. Raises DataError for a
+    split that would be empty and for a class that is not in train, ConfigError for what cannot be done with this
+    dataset.
     """
     given = {name: dataset.readable(indices) for name, indices in dataset.splits().items()}
     if not given.get("train"):
@@ -51,7 +54,8 @@ def divide(dataset: Dataset, split: Split, labels: list[Any] | None = None) -> d
             gone = set(given[name])
             units = [unit for unit in units if unit[0] not in gone]
     given["train"] = sorted(i for unit in units for i in unit)
-    _check(dataset, given, labels if labels is not None or "value" in dataset.gives else strata)
+    numbers = labels is None and "value" in dataset.gives
+    _check(dataset, given, None if strangers or numbers else strata if labels is None else labels)
     return {name: Subset(dataset, given[name]) for name in ("train", "validation", "test") if name in given}
 
 

@@ -18,6 +18,7 @@ class VideoFolder(ClassFiles):
     """
 
     gives = ("video", "label")
+    holds = "video"
     suffixes = SUFFIXES
     what = "videos"
 

@@ -1,7 +1,8 @@
-"""One number a sample: mean absolute error, root mean squared error, R2."""
+"""One number a sample, or several by name: mean absolute error, root mean squared error, R2."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,3 +71,47 @@ def _r2(sums: Array) -> Array:
 
 
 _NUMBERS = {"mae": _mae, "rmse": _rmse, "r2": _r2}
+
+
+class Regressions(Metric):
+    """Reads `values`, a number for each name, of answers and truths: of each, the numbers of Regression.
+
+    They are called mae.angle and so on; where there is one name, mae. A number that goes round after `periods[name]` is
+    as far from the truth as the shorter way around, and has no r2.
+    """
+
+    def __init__(self, names: Sequence[str], periods: Mapping[str, float] | None = None):
+        self.parts = {name: Regression() for name in names}
+        self.periods = periods or {}
+
+    def update(self, answers: list[Answer], truths: list[Answer]) -> None:
+        values, right = ([[row["values"][name] for name in self.parts] for row in rows] for rows in (answers, truths))
+        self.update_arrays(np.array(values, float), np.array(right, float))
+
+    def update_arrays(self, values: Array, truths: Array) -> None:
+        """The fast path: two arrays (B, N), in the order of the names."""
+        for (name, part), value, truth in zip(self.parts.items(), values.T, truths.T, strict=True):
+            if period := self.periods.get(name):
+                value = truth + (value - truth + period / 2) % period - period / 2
+            part.update_arrays(value, truth)
+
+    def compute(self) -> dict[str, float]:
+        return self._named({name: part.compute() for name, part in self.parts.items()})
+
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        return self._named({name: part.intervals() for name, part in self.parts.items()})
+
+    def _named(self, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        return {
+            key if len(found) == 1 else f"{key}.{name}": value
+            for name, numbers in found.items()
+            for key, value in numbers.items()
+            if key != "r2" or name not in self.periods
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: part.state_dict() for name, part in self.parts.items()}
+
+    def merge(self, state: dict[str, Any]) -> None:
+        for name, part in self.parts.items():
+            part.merge(state[name])

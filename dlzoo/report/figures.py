@@ -207,8 +207,8 @@ def calibration(count: Array, confidence: Array, accuracy: Array) -> Figure:
     return drawing
 
 
-def residuals(values: Sequence[float], truths: Sequence[float]) -> Figure:
-    """Answers against truths, and how the errors spread."""
+def residuals(values: Sequence[float], truths: Sequence[float], name: str = "") -> Figure:
+    """Answers against truths, and how the errors spread; `name` says of what."""
     answer, truth = np.asarray(values, float), np.asarray(truths, float)
     drawing, (left, right) = figure(10.5, 4.6, columns=2)
     left.scatter(truth, answer, 10, color=BLUE, alpha=max(0.15, min(0.7, 300 / max(len(truth), 1))), linewidths=0)
@@ -220,7 +220,7 @@ def residuals(values: Sequence[float], truths: Sequence[float]) -> Figure:
         right.axvline(0, color=GREY, linestyle=":", linewidth=1)
         right.axvline(error.mean(), color=RED, linewidth=1.4, label=f"mean {error.mean():.3g}")
         right.legend(frameon=False)
-    left.set(title="Answer against truth", xlabel="truth", ylabel="answer")
+    left.set(title=f"Answer against truth{f': {_short(name)}' if name else ''}", xlabel="truth", ylabel="answer")
     right.set(title="Errors", xlabel="answer less truth", ylabel="samples")
     return drawing
 

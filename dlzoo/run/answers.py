@@ -133,6 +133,7 @@ def readable(answer: Answer) -> str:
 
 
 def _short(key: str, value: Any) -> str:
+    key = key.removeprefix("values.")
     text = f"{value:.6g}" if isinstance(value, float) else printable(str(value))
     return text if key in ("value", "times") else f"{printable(key)} {text}"
 

@@ -71,7 +71,7 @@ def build_splits(
     if dataset.skipped is not None and split.on_error == "skip":
         dataset.skipped.find(dataset, progress)
     labels = dataset.column("label") if "label" in task.needs else None
-    return divide(dataset, split, labels)
+    return divide(dataset, split, labels, task.strangers)
 
 
 def build_network(config: Config, task: Task, most: int | None = None) -> Network:

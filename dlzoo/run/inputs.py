@@ -21,7 +21,7 @@ from dlzoo.errors import DataError, printable
 
 TABLES = (".csv", ".tsv", ".parquet", ".jsonl")
 SUFFIXES = {
-    "image": (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"),
+    "image": (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm"),
     "video": (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".ogv", ".flv", ".wmv"),
     "row": TABLES,
     "text": (".txt", *TABLES),

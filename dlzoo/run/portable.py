@@ -108,6 +108,7 @@ def load(run: str | Path, *, device: str = "auto", imports: list[Path] | None = 
         task.load_state_dict(found.meta["task"])
         file = verified(found)
         network = build_network(found.config, task, most=file.stat().st_size)
+        task.scored(found.meta.get("metrics", {}))
     fill(network, file)
     # precision as in training: what was scored is what is answered
     runtime = Runtime(Train(device=cast(Any, device), precision=found.config.train.precision))

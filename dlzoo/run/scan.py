@@ -131,12 +131,12 @@ def _sample(found: Look, split: Subset, index: int) -> Sample | None:
 
 
 def content(sample: Sample) -> int:
-    """A hash (64 bits) of what a sample holds: of a row all of it, of a picture or a text all but its label.
+    """A hash (64 bits) of what a sample holds: of a row all of it, of a picture or a text all but its answer.
 
     Of a video it is that of three frames.
     """
     digest = blake2b(digest_size=8)
-    for key in sorted(sample.keys() - (set() if "row" in sample else {"label"})):
+    for key in sorted(sample.keys() - (set() if "row" in sample else {"label", "values"})):
         value = sample[key]
         if isinstance(value, Video):
             value = value.frames([0, value.duration / 2, value.duration])
@@ -181,8 +181,8 @@ def _spread(sizes: Counter[Size]) -> dict[str, Any]:
 
 
 def _classes(built: Built) -> dict[str, dict[str, int]]:
-    """How many samples each class has in each split, where the task has classes."""
-    if "label" not in built.task.needs:
+    """How many samples each class has in each split, where the task has classes that all splits share."""
+    if "label" not in built.task.needs or built.task.strangers:
         return {}
     return {
         name: dict(sorted(Counter(map(str, split.column("label"))).items())) for name, split in built.splits.items()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from random import Random
 
-import torch
 from torch import nn
 
 from dlzoo.choices import Amount, Augment, Chance, ClassificationLoss, Count, Normalize, Pool, Share
@@ -14,10 +12,8 @@ from dlzoo.features import Features
 from dlzoo.heads.pooled import Pooled
 from dlzoo.registry import TASKS
 from dlzoo.task import Batch, Columns, Example
-from dlzoo.tasks.classification import ClassificationTask, where
+from dlzoo.tasks.classification import ClassificationTask
 from dlzoo.tasks.pictures import PictureTask
-from dlzoo.transforms.augment import augment as change
-from dlzoo.transforms.pictures import resize
 
 
 @TASKS.register("image_classification")
@@ -64,18 +60,11 @@ class ImageClassification(PictureTask, ClassificationTask):
         self.fit_pictures(data, self.size, self.normalize)
 
     def encode(self, sample: Sample, rng: Random | None = None) -> Example:
-        self.pictures.check(sample["image"], where(sample))
-        image = resize(sample["image"], self.pictures.height, self.pictures.width)
-        return {"image": image, **self.encode_label(sample)}
+        return {"image": self.encode_picture(sample), **self.encode_label(sample)}
 
     def collate(self, columns: Columns) -> Batch:
         x = self.pictures.normalized(columns["image"])
         return Batch({"x": x}, self.targets(columns), count=len(x))
-
-    def augment(self, batch: Batch, rng: torch.Generator) -> Batch:
-        if self.changes == "none" and not self.erase:
-            return batch
-        return replace(batch, inputs={"x": change(batch.inputs["x"], self.changes, self.erase, rng)})
 
     def head(self, backbone: nn.Module) -> nn.Module:
         assert isinstance(backbone.features, Features)

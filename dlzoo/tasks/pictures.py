@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dlzoo.choices import Normalize
+import torch
+from torch import Tensor
+
+from dlzoo.choices import Augment, Normalize
 from dlzoo.data.dataset import Dataset, Sample, Subset
 from dlzoo.errors import DataError
-from dlzoo.task import Task
-from dlzoo.transforms.pictures import LOOK, Pictures
+from dlzoo.task import Batch, Task
+from dlzoo.tasks.classification import where
+from dlzoo.transforms.augment import augment as change
+from dlzoo.transforms.pictures import LOOK, Pictures, resize
 
 
 class PictureTask(Task):
@@ -18,6 +24,9 @@ class PictureTask(Task):
 
     pictures: Pictures
     """What those of the training split are like; `fit_pictures` learns it."""
+    changes: Augment = "none"
+    """Random changes in training; `erase` is the chance to lose a rectangle."""
+    erase: float = 0.0
 
     def fit_pictures(self, data: Subset, size: int | None, normalize: Normalize) -> None:
         """Channels, size and colours of the training split. Raises DataError for channels that differ."""
@@ -35,6 +44,16 @@ class PictureTask(Task):
         channels, height, width = self.pictures.channels, self.pictures.height, self.pictures.width
         facts = {"in_channels": channels, "in_features": channels * height * width}
         return facts | ({"image_size": height} if height == width else {})
+
+    def encode_picture(self, sample: Sample) -> Tensor:
+        """A sample's picture, uint8, in the size of all. Raises DataError for one of other channels."""
+        self.pictures.check(sample["image"], where(sample))
+        return resize(sample["image"], self.pictures.height, self.pictures.width)
+
+    def augment(self, batch: Batch, rng: torch.Generator) -> Batch:
+        if self.changes == "none" and not self.erase:
+            return batch
+        return replace(batch, inputs={"x": change(batch.inputs["x"], self.changes, self.erase, rng)})
 
     def read(self, source: Path | str) -> Iterator[Sample | DataError]:
         from dlzoo.transforms.decode import read_image

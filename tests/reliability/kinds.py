@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from made import boxed, digit_masks, scenes, videos
+from made import boxed, digit_masks, measured, scenes, videos
 
 import dlzoo.data
 from dlzoo.optim import OPTIMIZERS
@@ -23,6 +23,16 @@ NOISY = Path(__file__).parent / "noisy.py"
 DATA: dict[str, dict[str, Any]] = {
     "image_classification": {"data": {"name": "digits", "hold_out": 60, "test": 60}},
     "video_classification": {"data": {"name": "video_folder", "path": "videos", "hold_out": 8, "test": 8}},
+    "face_recognition": {"data": {"name": "digits", "hold_out": 60, "test": 60}},
+    "image_regression": {
+        "data": {
+            "name": "image_folder",
+            "mode": "grey",
+            "path": "bars",
+            "csv": "bars/list.csv",
+            "targets": ["place", "angle"],
+        }
+    },
     "tabular_classification": {"data": {"name": "table", "path": "credit.csv", "target": "Status", "hold_out": 60}},
     "tabular_regression": {"data": {"name": "diabetes", "hold_out": 60}},
     "text_classification": {"data": {"name": "texts", "path": "spam.csv", "text": "text", "label": "label"}},
@@ -34,6 +44,8 @@ DATA: dict[str, dict[str, Any]] = {
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "image_classification": {"augment": "shift", "erase": 0.3},
     "video_classification": {"frames": 4, "fps": 4, "augment": "shift", "erase": 0.3},
+    "face_recognition": {"augment": "shift", "embedding": 8},
+    "image_regression": {"augment": "shift", "period": {"angle": 360}},
     "text_classification": {"context": 24, "word_dropout": 0.1},
     "language_modeling": {"context": 16},
     "forecasting": {"context": 12, "horizon": 6},
@@ -139,6 +151,7 @@ def write_data(place: Path) -> None:
     """The first part of the bundled sets, and pictures and videos that are made."""
     boxed(place / "scenes", "coco", {"train": scenes(60)})
     (place / "videos").symlink_to(videos())
+    measured(place / "bars", 200)
     for name, source, lines in (("spam.csv", "spam.csv", 200), ("credit.csv", "credit_data.csv", 300)):
         with (BUNDLED / source).open(encoding="utf-8") as file:
             (place / name).write_text("".join(islice(file, lines)), encoding="utf-8")

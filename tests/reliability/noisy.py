@@ -3,7 +3,9 @@
 import torch
 
 from dlzoo.registry import TASKS
+from dlzoo.tasks.face_recognition import FaceRecognition
 from dlzoo.tasks.image_classification import ImageClassification
+from dlzoo.tasks.image_regression import ImageRegression
 from dlzoo.tasks.segmentation import SegmentationTask
 from dlzoo.tasks.tabular_classification import TabularClassification
 from dlzoo.tasks.tabular_regression import TabularRegression
@@ -34,6 +36,16 @@ def drawn(name, value, rng):
 @TASKS.register("noisy_image_classification")
 class Images(Drawing, ImageClassification):
     """Pictures (B, C, H, W) with noise."""
+
+
+@TASKS.register("noisy_face_recognition")
+class Faces(Drawing, FaceRecognition):
+    """Faces with noise."""
+
+
+@TASKS.register("noisy_image_regression")
+class Numbers(Drawing, ImageRegression):
+    """Pictures with noise, and numbers."""
 
 
 @TASKS.register("noisy_segmentation")
