@@ -85,6 +85,10 @@ class Task(ABC):
     """The metric that picks the best checkpoint; '-' in front where less is better."""
     generates: bool = False
     """`evaluate` scores `answer`, not `decode`."""
+    writes: bool = False
+    """`answer` writes a text, place by place: `predict` gives it a batch at a time, not many to sort by length."""
+    shown: tuple[str, ...] = ()
+    """Options of `answer` that change what is drawn of an answer, not what it says."""
     draws: bool = False
     """`encode` draws from its rng: it is called afresh in every epoch. Where it does not, its result is kept."""
     ragged: tuple[str, ...] = ()
@@ -176,7 +180,9 @@ class Task(ABC):
         raise NotImplementedError(f"{type(self).__name__} names a baseline but has no guess")
 
     def answer(self, model: nn.Module, batch: Batch) -> list[Answer]:
-        """Answers for a batch. Generators override it; its typed keyword arguments are options of `dlzoo predict`."""
+        """Answers for a batch: without options those of `decode`, unless it generates. Its typed keyword arguments are
+        options of `dlzoo predict` and `dlzoo evaluate`.
+        """
         return self.decode(model(**batch.inputs), batch)
 
     def unknown(self, columns: Columns) -> dict[str, int]:

@@ -114,7 +114,8 @@ def readable(answer: Answer) -> str:
     if "text" in answer:
         return "\n".join(printable(line) for line in str(answer["text"]).split("\n"))
     if "label" in answer:
-        others = sorted(answer.get("scores", {}).items(), key=lambda item: -item[1])[1:3]
+        ranked = sorted(answer.get("scores", {}).items(), key=lambda item: -item[1])
+        others = [(name, score) for name, score in ranked if name != answer["label"]][:2]
         rest = ", ".join(f"{printable(str(name))} {score:.3f}" for name, score in others)
         return f"{source}: {printable(str(answer['label']))} {answer.get('score', 1):.3f}" + (
             f"  ({rest})" if rest else ""

@@ -114,7 +114,7 @@ def answer(
     """
     network.eval()
     unknown = Counter() if unknown is None else unknown
-    many = batch_size * SORTED if task.ragged and type(task).answer is Task.answer else batch_size
+    many = batch_size * SORTED if task.ragged and not (task.generates or task.writes) else batch_size
     waiting: list[Item] = []
     for item in chain(items, [None]):
         if item is not None:

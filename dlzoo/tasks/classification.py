@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dlzoo import losses
 from dlzoo.choices import ClassificationLoss
 from dlzoo.data.dataset import Sample
-from dlzoo.errors import ConfigError, DataError, did_you_mean, printable
+from dlzoo.errors import ConfigError, DataError, UserError, choose, did_you_mean, printable
 from dlzoo.metrics.classification import Classification
 from dlzoo.metrics.metric import Answer, Metric
 from dlzoo.task import Batch, Task
@@ -81,13 +83,42 @@ class ClassificationTask(Task):
         )
 
     def decode(self, outputs: Tensor, batch: Batch) -> list[Answer]:
-        probabilities = losses.probabilities(outputs.detach(), self.kind).cpu().numpy()
-        best = probabilities.argmax(1)  # numpy's takes the first of equals, as the metrics do
-        rows = probabilities.tolist()
+        return self.answers(losses.probabilities(outputs.detach(), self.kind))
+
+    def answers(self, probabilities: Tensor, threshold: str | None = None) -> list[Answer]:
+        """Answers from probabilities (B, K); `threshold` is that of `answer`."""
+        scores = probabilities.cpu().numpy()
+        best = scores.argmax(1)  # numpy's takes the first of equals, as the metrics do
+        if threshold is not None:
+            number, least = self._chosen(threshold)
+            others = scores.copy()
+            others[:, number] = -1
+            best = np.where(scores[:, number] >= least, number, others.argmax(1))
         return [
             {"label": self.classes[i], "score": row[i], "scores": dict(zip(self.classes, row, strict=True))}
-            for i, row in zip(best.tolist(), rows, strict=True)
+            for i, row in zip(best.tolist(), scores.tolist(), strict=True)
         ]
+
+    def answer(self, model: nn.Module, batch: Batch, *, threshold: str | None = None) -> list[Answer]:
+        """The likeliest class of each sample, unless a threshold says otherwise.
+
+        Args:
+            threshold: CLASS=SCORE: a sample is CLASS from that score on, else the likeliest of the other classes
+        """
+        return self.answers(losses.probabilities(model(**batch.inputs), self.kind), threshold)
+
+    def _chosen(self, threshold: str) -> tuple[int, float]:
+        """The class that a threshold is of, and its least score. Raises UserError for any other text."""
+        name, _, value = threshold.rpartition("=")
+        try:
+            least = float(value)
+        except ValueError:
+            least = math.nan
+        if not name or not 0 <= least <= 1:
+            raise UserError(f"--threshold {printable(threshold)}: write it as CLASS=SCORE, a score of 0 to 1")
+        if name not in self.index:
+            raise UserError(f"--threshold: {choose(name, self.classes, 'class')}")
+        return self.index[name], least
 
     def truth(self, batch: Batch) -> list[Answer]:
         nothing = dict.fromkeys(self.classes, 0.0)
