@@ -33,6 +33,8 @@ Gate = Literal[Activation, "swiglu"]
 """Activations of a Transformer's feed-forward network; swiglu has a gate."""
 Augment = Literal["none", "flip", "shift", "shift_flip", "zoom_flip"]
 """Random changes to a batch of pictures: transforms.augment."""
+Magnitude = Annotated[int, Ge(0), Le(30)]
+"""Strength of RandAugment's changes, on torchvision's scale of 31 bins: transforms.randaugment."""
 Normalize = Literal["data", "imagenet", "none"]
 """Whose mean and spread of colours pictures are scaled by: transforms.pictures."""
 Numbers = Literal["standard", "robust", "quantile"]

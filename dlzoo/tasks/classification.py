@@ -76,8 +76,13 @@ class ClassificationTask(Task):
         return {"label": columns["label"]} if "label" in columns else {}
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """The named loss; of a mixed batch, that of the soft targets, in which every one of these losses is linear."""
+        label, own = batch.targets["label"], batch.targets.get("own", 1.0)
+        loss = self._loss(outputs, label)
+        return loss if own == 1 else own * loss + (1 - own) * self._loss(outputs, label[batch.targets["partner"]])
+
+    def _loss(self, outputs: Tensor, label: Tensor) -> Tensor:
         weight = None if self.weight is None else self.weight.to(outputs.device, outputs.dtype)
-        label = batch.targets["label"]
         return losses.classification(
             outputs, label, self.kind, smoothing=self.smoothing, gamma=self.gamma, weight=weight
         )

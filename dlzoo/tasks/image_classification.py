@@ -6,18 +6,27 @@ from dataclasses import replace
 from random import Random
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from dlzoo.choices import Amount, Augment, Chance, ClassificationLoss, Count, Normalize, Pool, Share
+from dlzoo import losses
+from dlzoo.choices import Amount, Augment, Chance, ClassificationLoss, Count, Magnitude, Normalize, Pool, Share, Whole
 from dlzoo.data.dataset import Sample, Subset
+from dlzoo.errors import ConfigError, UserError
 from dlzoo.features import Features
 from dlzoo.heads.pooled import Pooled
+from dlzoo.metrics.metric import Answer
 from dlzoo.registry import TASKS
-from dlzoo.task import Batch, Columns, Example
+from dlzoo.report.heat import grad_cam, laid_over
+from dlzoo.task import Batch, Columns, Example, Network
 from dlzoo.tasks.classification import ClassificationTask, where
 from dlzoo.tasks.pictures import PictureTask
 from dlzoo.transforms.augment import augment as change
+from dlzoo.transforms.mix import mix
 from dlzoo.transforms.pictures import resize
+from dlzoo.transforms.randaugment import randaugment
+
+MAGNITUDE = 9
+"""The default of RandAugment, which a resolved config writes out whether it is used or not."""
 
 
 @TASKS.register("image_classification")
@@ -27,7 +36,11 @@ class ImageClassification(PictureTask, ClassificationTask):
     Args:
         size: pixels of the shorter side, the longer is cut to it; null keeps pictures that are of one size, else 224
         augment: random changes in training; shift is by up to an eighth, zoom takes 35 % or more of the picture
+        randaugment: random changes to each training picture, of RandAugment's fourteen; 0 for none
+        magnitude: of RandAugment, how strong its changes are
         erase: chance of a training picture to lose a random rectangle
+        mixup: blend training pictures and their labels in pairs, by shares from Beta(mixup, mixup); 0 for none
+        cutmix: paste a rectangle of another training picture, and its share of the label, likewise
         normalize: by the mean and spread of each colour, those of the training split or of ImageNet; none gives 0 to 1
         loss: focal looks more at what is hard; binary_cross_entropy is each class against the rest
         smoothing: share of the target that is spread over all classes
@@ -38,12 +51,17 @@ class ImageClassification(PictureTask, ClassificationTask):
 
     needs = ("image", "label")
     accepts = ("map", "vector", "sequence")
+    shown = ("explain",)
 
     def __init__(
         self,
         size: Count | None = None,
         augment: Augment = "none",
+        randaugment: Whole = 0,
+        magnitude: Magnitude = 9,
         erase: Chance = 0.0,
+        mixup: Amount = 0.0,
+        cutmix: Amount = 0.0,
         normalize: Normalize = "data",
         loss: ClassificationLoss = "cross_entropy",
         smoothing: Share = 0.0,
@@ -54,7 +72,11 @@ class ImageClassification(PictureTask, ClassificationTask):
         super().__init__(loss, smoothing, gamma, balance)
         self.size = size
         self.changes = augment
+        if magnitude != MAGNITUDE and not randaugment:
+            raise ConfigError(["task.magnitude: is of RandAugment; leave it out, or set randaugment, say to 2"])
+        self.randaugment, self.magnitude = randaugment, magnitude
         self.erase = erase
+        self.mixup, self.cutmix = mixup, cutmix
         self.normalize = normalize
         self.pool = pool
 
@@ -72,9 +94,57 @@ class ImageClassification(PictureTask, ClassificationTask):
         return Batch({"x": x}, self.targets(columns), count=len(x))
 
     def augment(self, batch: Batch, rng: torch.Generator) -> Batch:
-        if self.changes == "none" and not self.erase:
-            return batch
-        return replace(batch, inputs={"x": change(batch.inputs["x"], self.changes, self.erase, rng)})
+        x, targets = batch.inputs["x"], batch.targets
+        if self.randaugment:
+            x = self.pictures.normalized(randaugment(self.pictures.bytes(x), self.randaugment, self.magnitude, rng))
+        x = change(x, self.changes, self.erase, rng)
+        if self.mixup or self.cutmix:
+            x, partner, own = mix(x, self.mixup, self.cutmix, rng)
+            targets = targets | {"partner": partner, "own": own}
+        return replace(batch, inputs={"x": x}, targets=targets)
+
+    def answer(
+        self,
+        model: nn.Module,
+        batch: Batch,
+        *,
+        threshold: str | None = None,
+        flip: bool = False,
+        explain: bool = False,
+    ) -> list[Answer]:
+        """The likeliest class of each picture, unless a threshold says otherwise.
+
+        Args:
+            threshold: CLASS=SCORE: a picture is CLASS from that score on, else the likeliest of the other classes
+            flip: answer each picture as it is and flipped left to right; scores are the means of both
+            explain: draw where the answer was found (Grad-CAM), into the folder that -o names
+        """
+        probabilities = losses.probabilities(model(**batch.inputs), self.kind)
+        if flip:
+            flipped = model(x=batch.inputs["x"].flip(-1))
+            probabilities = (probabilities + losses.probabilities(flipped, self.kind)) / 2
+        answers = self.answers(probabilities, threshold)
+        if explain:
+            heat = self._heat(model, batch, answers).cpu()
+            answers = [answer | {"heat": of} for answer, of in zip(answers, heat, strict=True)]
+        return answers
+
+    def _heat(self, model: nn.Module, batch: Batch, answers: list[Answer]) -> Tensor:
+        """Heat (B, H, W) for the class that each answer names. Raises UserError for a model that gives no map."""
+        assert isinstance(model, Network)
+        features = model.backbone.features
+        assert isinstance(features, Features)
+        if features.kind != "map":
+            why = f"this run's gives a {features.kind}, which has no places in the picture"
+            raise UserError(f"--explain needs a model that gives a map (resnet, convnext, mobilenet ...); {why}")
+        chosen = torch.tensor([self.index[answer["label"]] for answer in answers], device=batch.inputs["x"].device)
+        return grad_cam(model.backbone(**batch.inputs), model.head, chosen)
+
+    def draw(self, sample: Sample, answer: Answer) -> dict[str, Tensor]:
+        if "heat" not in answer:
+            return {}
+        seen = resize(sample["image"], self.pictures.height, self.pictures.width)
+        return {"heat": laid_over(seen, answer["heat"])}
 
     def head(self, backbone: nn.Module) -> nn.Module:
         assert isinstance(backbone.features, Features)

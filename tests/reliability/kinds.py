@@ -27,7 +27,7 @@ DATA: dict[str, dict[str, Any]] = {
     "forecasting": {"data": {"name": "airline"}},
 }
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "image_classification": {"augment": "shift", "erase": 0.3},
+    "image_classification": {"augment": "shift", "randaugment": 1, "erase": 0.3, "mixup": 0.2, "cutmix": 1.0},
     "text_classification": {"context": 24, "word_dropout": 0.1},
     "language_modeling": {"context": 16},
     "forecasting": {"context": 12, "horizon": 6},
