@@ -22,6 +22,8 @@ Activation = Literal[
 """Names of layers.activation.activation."""
 Norm = Literal["batch", "layer", "rms", "none"]
 ClassificationLoss = Literal["cross_entropy", "focal", "binary_cross_entropy"]
+BinaryLoss = Literal["focal", "binary_cross_entropy"]
+"""Those of them that score every class by itself."""
 RegressionLoss = Literal["mse", "mae", "huber"]
 ForecastLoss = Literal["mse", "mae", "huber", "pinball"]
 Pool = Literal["auto", "mean", "max", "last", "first", "attention"]

@@ -73,7 +73,7 @@ class Task(ABC):
     A task knows nothing of devices, optimizers, loaders, processes or run folders.
     """
 
-    needs: ClassVar[tuple[str, ...]]
+    needs: tuple[str, ...]
     """Keys that a sample must have for training and evaluation."""
     inputs: tuple[str, ...] = ("x",)
     """Names of the model's inputs that a model must take; optional ones (mask) may be in `Batch.inputs` besides."""

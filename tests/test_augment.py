@@ -139,7 +139,7 @@ def test_the_loss_of_a_mixed_batch_is_that_of_soft_targets(loss, balance):
     mixed, outputs = task.augment(plain, draw()), torch.randn(12, 3, generator=draw())
     own, label = mixed.targets["own"], mixed.targets["label"]
     one, other = F.one_hot(label, 3).float(), F.one_hot(label[mixed.targets["partner"]], 3).float()
-    weight = task.weight if balance else torch.ones(3)
+    weight = task.labels.weight if balance else torch.ones(3)
     soft = own * one * weight[label, None] + (1 - own) * other * weight[label[mixed.targets["partner"]], None]
     if loss == "binary_cross_entropy":
         rest = own * (1 - one) * weight[label, None] + (1 - own) * (1 - other) * (other @ weight)[:, None]

@@ -88,12 +88,12 @@ def test_one_class_is_refused(labels):
 
 def test_balance_weighs_a_rare_class_more():
     task = fitted("image_classification", [picture("a"), picture("a"), picture("a"), picture("b")], balance=True)
-    torch.testing.assert_close(task.weight, torch.tensor([4 / 6, 2.0]))
+    torch.testing.assert_close(task.labels.weight, torch.tensor([4 / 6, 2.0]))
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
 def test_gamma_is_of_the_focal_loss_alone(loss):
-    assert ImageClassification(loss="focal", gamma=3.0).gamma == 3.0
+    assert ImageClassification(loss="focal", gamma=3.0).labels.gamma == 3.0
     with pytest.raises(ConfigError, match=f"task.gamma: loss: {loss} has none"):
         ImageClassification(loss=loss, gamma=3.0)
 

@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from dlzoo.data.location import existing
 from dlzoo.errors import ConfigError, DataError, first_few, printable
@@ -25,7 +26,9 @@ class Found:
     """Files of a folder, sorted by split, class and name."""
 
     files: list[Path] = field(default_factory=list)
-    labels: list[str] = field(default_factory=list)
+    labels: list[Any] = field(default_factory=list)
+    """The class of each, or a list of its classes, as `key` says."""
+    key: str = "label"
     splits: dict[str, list[int]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     classed: bool = True

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -22,16 +23,17 @@ LOOK = 200
 
 @DATASETS.register("image_folder")
 class ImageFolder(Dataset):
-    """Pictures: `image` (C, H, W) uint8 of any size, and `label`, the name of its folder.
+    """Pictures: `image` (C, H, W) uint8 of any size, and `label`, the name of its folder; or a list of `labels`.
 
     Args:
         path: the folder: CLASS/FILE, or train, validation and test folders with CLASS/FILE each
         mode: grey is one channel, rgb three; every picture is converted
-        csv: a file with the columns path (below the folder) and label, and perhaps split and sha256 (of the file, in
-            hex: a file that has changed is then refused), instead of class folders
+        csv: a file with the columns path (below the folder) and label, or labels (none or several, with | or ; between
+            them), and perhaps split and sha256 (of the file, in hex: a file that has changed is then refused), instead
+            of class folders
     """
 
-    gives = ("image", "label")
+    gives: tuple[str, ...] = ("image", "label")
     decodes = True
 
     def __init__(self, path: str, mode: Literal["grey", "rgb"] = "rgb", csv: str | None = None):
@@ -39,6 +41,7 @@ class ImageFolder(Dataset):
         self.mode = mode
         self.csv = None if csv is None else existing(csv, folder=False)
         found = find(self.path, SUFFIXES, "pictures") if self.csv is None else _listed(self.csv, self.path)
+        self.gives = ("image", found.key)
         self._files, self._labels, self._splits = found.files, found.labels, found.splits
         self._sums, self._missing = found.sums, found.missing
         self.notes.extend(found.notes)
@@ -56,7 +59,7 @@ class ImageFolder(Dataset):
         return len(self._files)
 
     def __getitem__(self, index: int) -> Sample:
-        return {"image": self._image(self._files[index]), "label": self._labels[index]}
+        return {"image": self._image(self._files[index]), self.gives[1]: self._labels[index]}
 
     def _image(self, file: Path) -> Tensor:
         """The picture in a file. Raises DataError where its sum is not the listed one."""
@@ -71,13 +74,13 @@ class ImageFolder(Dataset):
         return read_image(content, self.mode, str(file), self.least)
 
     def column(self, key: str) -> list[Any]:
-        """`label`; `path`, as text below the folder; `image` is not decoded for this."""
-        if key == "label":
+        """`label` or `labels`; `path`, as text below the folder; `image` is not decoded for this."""
+        if key == self.gives[1]:
             return self._labels
         if key == "path":
             return [file.relative_to(self.path).as_posix() for file in self._files]
         raise DataError(
-            f"{printable(str(self.path))}: pictures have no column '{printable(key)}', only label and path."
+            f"{printable(str(self.path))}: pictures have no column '{printable(key)}', only {self.gives[1]} and path."
         )
 
     def source(self, index: int) -> str:
@@ -101,11 +104,13 @@ class ImageFolder(Dataset):
 def _listed(csv: Path, root: Path) -> Found:
     """The pictures that a CSV lists, by split in the file's order."""
     table = open_rows(csv)
-    path, label = table.index("path"), table.index("label")
+    found = Found(key="labels" if "labels" in table.columns else "label")
+    if {"label", "labels"} <= set(table.columns):
+        raise DataError(f"{table.name}: there is a column label and a column labels: which is meant? Rename one.")
+    path, label = table.index("path"), table.index(found.key)
     split, sums = (table.index(name) if name in table.columns else None for name in ("split", "sha256"))
-    found = Found()
     inside = root.resolve()
-    rows: dict[str, list[tuple[Path, str]]] = {}
+    rows: dict[str, list[tuple[Path, Any]]] = {}
     seen, twice = set(), []
     for chunk in table.chunks():
         for error in chunk.bad.values():
@@ -113,7 +118,8 @@ def _listed(csv: Path, root: Path) -> Found:
         for line, cells in zip(chunk.lines, chunk.cells, strict=True):
             where = f"{table.name}:{line}"
             file = root / cells[path].strip()
-            if not cells[label].strip() or not cells[path].strip():
+            names = [name.strip() for name in re.split("[|;]", cells[label]) if name.strip()]
+            if not cells[path].strip() or not (found.key == "labels" or cells[label].strip()):
                 raise DataError(f"{where}: the {'label' if cells[path].strip() else 'path'} is empty.")
             if not file.resolve().is_relative_to(inside):
                 within = f"is not inside {printable(str(root))}; set `path` to a folder that holds all of them"
@@ -129,7 +135,7 @@ def _listed(csv: Path, root: Path) -> Found:
                 found.sums[file] = cells[sums].strip().lower()
             twice += [f"{cells[path]} (row {line})"] if file in seen else []
             seen.add(file)
-            rows.setdefault(part, []).append((file, cells[label].strip()))
+            rows.setdefault(part, []).append((file, names if found.key == "labels" else cells[label].strip()))
     if not rows:
         raise DataError(f"{table.name}: there are no rows below the header.")
     for part in ("train", "validation", "test"):

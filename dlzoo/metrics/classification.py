@@ -125,8 +125,7 @@ class Classification(Metric):
 
     def curve(self, column: int) -> tuple[Array, Array]:
         """Scores of one class and whether each row is of it, for rows that AUROC keeps; of two classes, ask for 1."""
-        scores, labels = self.auroc._all()
-        return scores[:, 0 if len(self.classes) == 2 else column], labels == column
+        return self.auroc.curve(column)
 
     def state_dict(self) -> dict[str, Any]:
         return {"confusion": self.confusion, "auroc": self.auroc.state_dict(), "groups": self.groups.state_dict()}

@@ -1,4 +1,4 @@
-"""One label for each picture."""
+"""One label for each picture, or any number."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from random import Random
 import torch
 from torch import Tensor, nn
 
-from dlzoo import losses
 from dlzoo.choices import Amount, Augment, Chance, ClassificationLoss, Count, Magnitude, Normalize, Pool, Share, Whole
 from dlzoo.data.dataset import Sample, Subset
 from dlzoo.errors import ConfigError, UserError
@@ -18,7 +17,8 @@ from dlzoo.metrics.metric import Answer
 from dlzoo.registry import TASKS
 from dlzoo.report.heat import grad_cam, laid_over
 from dlzoo.task import Batch, Columns, Example, Network
-from dlzoo.tasks.classification import ClassificationTask, where
+from dlzoo.tasks.classification import ClassificationTask
+from dlzoo.tasks.labels import where
 from dlzoo.tasks.pictures import PictureTask
 from dlzoo.transforms.augment import augment as change
 from dlzoo.transforms.mix import mix
@@ -42,7 +42,9 @@ class ImageClassification(PictureTask, ClassificationTask):
         mixup: blend training pictures and their labels in pairs, by shares from Beta(mixup, mixup); 0 for none
         cutmix: paste a rectangle of another training picture, and its share of the label, likewise
         normalize: by the mean and spread of each colour, those of the training split or of ImageNet; none gives 0 to 1
-        loss: focal looks more at what is hard; binary_cross_entropy is each class against the rest
+        multi_label: a picture has any number of labels, each with a score of its own
+        loss: focal looks more at what is hard; binary_cross_entropy is each class against the rest; null is that for
+            multi_label, else cross_entropy
         smoothing: share of the target that is spread over all classes
         gamma: of the focal loss, how much more it looks at what is hard
         balance: weigh classes by one over their frequency
@@ -63,13 +65,15 @@ class ImageClassification(PictureTask, ClassificationTask):
         mixup: Amount = 0.0,
         cutmix: Amount = 0.0,
         normalize: Normalize = "data",
-        loss: ClassificationLoss = "cross_entropy",
+        multi_label: bool = False,
+        loss: ClassificationLoss | None = None,
         smoothing: Share = 0.0,
         gamma: Amount = 2.0,
         balance: bool = False,
         pool: Pool = "auto",
     ):
-        super().__init__(loss, smoothing, gamma, balance)
+        super().__init__(loss, smoothing, gamma, balance, multi_label)
+        self.needs = ("image", self.labels.key)
         self.size = size
         self.changes = augment
         if magnitude != MAGNITUDE and not randaugment:
@@ -81,7 +85,7 @@ class ImageClassification(PictureTask, ClassificationTask):
         self.pool = pool
 
     def fit(self, data: Subset) -> None:
-        self.fit_labels(data.column("label"))
+        self.fit_labels(data)
         self.fit_pictures(data, self.size, self.normalize)
 
     def encode(self, sample: Sample, rng: Random | None = None) -> Example:
@@ -112,32 +116,32 @@ class ImageClassification(PictureTask, ClassificationTask):
         flip: bool = False,
         explain: bool = False,
     ) -> list[Answer]:
-        """The likeliest class of each picture, unless a threshold says otherwise.
+        """The likeliest class of each picture, or its labels, unless a threshold says otherwise.
 
         Args:
-            threshold: CLASS=SCORE: a picture is CLASS from that score on, else the likeliest of the other classes
+            threshold: CLASS=SCORE: a picture is CLASS from that score on, else the likeliest of the other classes; of
+                multi_label SCORE for all classes, or CLASS=SCORE;CLASS=SCORE, instead of .5
             flip: answer each picture as it is and flipped left to right; scores are the means of both
-            explain: draw where the answer was found (Grad-CAM), into the folder that -o names
+            explain: draw where the likeliest class was found (Grad-CAM), into the folder that -o names
         """
-        probabilities = losses.probabilities(model(**batch.inputs), self.kind)
+        probabilities = self.labels.probabilities(model(**batch.inputs))
         if flip:
             flipped = model(x=batch.inputs["x"].flip(-1))
-            probabilities = (probabilities + losses.probabilities(flipped, self.kind)) / 2
-        answers = self.answers(probabilities, threshold)
+            probabilities = (probabilities + self.labels.probabilities(flipped)) / 2
+        answers = self.labels.answers(probabilities, threshold)
         if explain:
-            heat = self._heat(model, batch, answers).cpu()
+            heat = self._heat(model, batch, probabilities.argmax(1)).cpu()
             answers = [answer | {"heat": of} for answer, of in zip(answers, heat, strict=True)]
         return answers
 
-    def _heat(self, model: nn.Module, batch: Batch, answers: list[Answer]) -> Tensor:
-        """Heat (B, H, W) for the class that each answer names. Raises UserError for a model that gives no map."""
+    def _heat(self, model: nn.Module, batch: Batch, chosen: Tensor) -> Tensor:
+        """Heat (B, H, W) for a class of each picture (B,). Raises UserError for a model that gives no map."""
         assert isinstance(model, Network)
         features = model.backbone.features
         assert isinstance(features, Features)
         if features.kind != "map":
             why = f"this run's gives a {features.kind}, which has no places in the picture"
             raise UserError(f"--explain needs a model that gives a map (resnet, convnext, mobilenet ...); {why}")
-        chosen = torch.tensor([self.index[answer["label"]] for answer in answers], device=batch.inputs["x"].device)
         return grad_cam(model.backbone(**batch.inputs), model.head, chosen)
 
     def draw(self, sample: Sample, answer: Answer) -> dict[str, Tensor]:
@@ -148,4 +152,4 @@ class ImageClassification(PictureTask, ClassificationTask):
 
     def head(self, backbone: nn.Module) -> nn.Module:
         assert isinstance(backbone.features, Features)
-        return Pooled(backbone.features, len(self.classes), self.pool)
+        return Pooled(backbone.features, len(self.labels.classes), self.pool)
