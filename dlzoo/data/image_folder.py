@@ -48,12 +48,14 @@ class ImageFolder(Dataset):
         self.notes.extend(self._moving())
 
     def _moving(self) -> Iterator[str]:
-        """A sentence on files with several frames, if there are any among those whose headers are looked at."""
+        """A sentence on volumes, and on files with several frames, if any are among those that are looked at."""
         kinds = [file for file in self._files if file.suffix.lower() in ANIMATED]
         seen = kinds[:: max(1, len(kinds) // LOOK)]
         if moving := [str(file) for file in seen if frames(file) > 1]:
             among = f" (of {len(seen):,} looked at)" if len(seen) < len(kinds) else ""
             yield f"of {len(moving):,} files with several frames{among} the first frame is read: {first_few(moving)}"
+        if volumes := [str(file) for file in self._files if file.name.lower().endswith((".nii", ".nii.gz"))]:
+            yield f"of {len(volumes):,} NIfTI volumes the middle slice is read: {first_few(volumes)}"
 
     def __len__(self) -> int:
         return len(self._files)
