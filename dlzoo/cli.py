@@ -252,6 +252,9 @@ def profile(config: ConfigOption = None, set_: Sets = None, import_: Imports = N
 def list_(
     what: Annotated[KindArgument | None, typer.Argument(help="Leave out for everything.", metavar="KIND")] = None,
     task: Annotated[str | None, typer.Option(help="Only models that fit this task.", metavar="TASK")] = None,
+    costs: Annotated[
+        bool, typer.Option("--costs", help="Of models for pictures: weights, multiply-adds of one of 3 x 224 x 224.")
+    ] = False,
     import_: Imports = None,
     json: Json = False,
 ) -> None:
@@ -261,7 +264,7 @@ def list_(
 
     if task is not None and what not in (None, "models"):
         raise UserError("--task chooses among models: dlzoo list models --task TASK")
-    found = listing.listed("models" if task is not None else what, task)
+    found = listing.listed("models" if task is not None else what, task, costs)
     _print_json(found) if json else listing.show_list(found)
 
 

@@ -202,6 +202,21 @@ def test_a_terminal_gets_a_table(dlzoo, monkeypatch):
     assert code == 0 and "forecasting" in out
 
 
+def test_costs_are_those_of_the_papers(dlzoo):
+    rows = json.loads(dlzoo("list", "--task", "image_classification", "--costs", "--json")[1])["models"]
+    found = {row["name"]: row for row in rows}
+    for name, weights, billions in (("resnet", 11.18, 1.81), ("convnext", 27.8, 4.46), ("mobilenet", 2.22, 0.30)):
+        assert found[name]["parameters"] / 1e6 == pytest.approx(weights, rel=2e-3)
+        assert found[name]["multiply_adds"] / 1e9 == pytest.approx(billions, rel=1e-2)
+    assert "1.81 G" in dlzoo("list", "--task", "image_classification", "--costs")[1]
+
+
+@pytest.mark.parametrize("arguments", [["list", "--costs"], ["list", "--task", "forecasting", "--costs"]])
+def test_costs_of_what_sees_no_pictures_are_refused(arguments, dlzoo):
+    code, _, err = dlzoo(*arguments)
+    assert code == 2 and "models for pictures" in err
+
+
 def test_a_reader_that_leaves_ends_a_list_quietly():
     code = "import sys; sys.argv = ['dlzoo', 'list']; from dlzoo.cli import main; main()"
     read, write = os.pipe()
