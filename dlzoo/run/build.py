@@ -18,6 +18,7 @@ from dlzoo.data.splits import divide
 from dlzoo.engine import foreign
 from dlzoo.engine.weights import named
 from dlzoo.errors import ConfigError, RunError, UserError, WrongKind, first_few, printable
+from dlzoo.layers.low_rank import adapt
 from dlzoo.registry import DATASETS, FACTS, MODELS, TASKS, Entry
 from dlzoo.registry.compatible import unfit
 from dlzoo.registry.parameter import choices_of
@@ -89,7 +90,10 @@ def build_network(config: Config, task: Task, most: int | None = None) -> Networ
             raise _refusal(task, name, problem)
         if most is None and (source := config.model.args.get("pretrained")):  # else all weights come from the run
             begin(backbone, source)
-        return Network(backbone, task.head(backbone))
+        head = task.head(backbone)
+        if config.train.lora is not None:
+            adapt(backbone, config.train.lora)
+        return Network(backbone, head)
 
 
 def begin(backbone: nn.Module, source: str | bool) -> None:
