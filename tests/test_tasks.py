@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from dlzoo.data.bundled_images import Digits
 from dlzoo.registry import TASKS
 from dlzoo.registry.entry import PACKAGE
 from dlzoo.run import build
@@ -40,8 +41,25 @@ EXAMPLES = {
     },
 }
 """A small dataset and a tiny model for each task."""
-BEST = {"accuracy", "macro_f1", "auroc", "top5", "sensitivity", "specificity", "r2", "coverage"}
+MANY = "image_classification of many labels"
+EXAMPLES[MANY] = EXAMPLES["image_classification"] | {"task": {"name": "image_classification", "multi_label": True}}
+BEST = {"accuracy", "macro_f1", "micro_f1", "map", "ap", "auroc", "top5", "sensitivity", "specificity"}
+BEST |= {"r2", "coverage"}
 """Metrics whose perfect value is 1, of all samples or of a class; that of all others is 0."""
+
+
+class ManyLabels(Digits):
+    """Digits with what is true of each."""
+
+    gives = ("image", "labels")
+
+    def __getitem__(self, index):
+        return {"image": super().__getitem__(index)["image"], "labels": self.column("labels")[index]}
+
+    def column(self, key):
+        assert key == "labels"
+        true = {"even": "02468", "large": "56789", "round": "0689"}
+        return [[name for name in true if digit in true[name]] for digit in super().column("label")]
 
 
 class Case:
@@ -50,7 +68,8 @@ class Case:
     def __init__(self, name):
         torch.manual_seed(0)
         self.config = configs.from_dict(EXAMPLES[name])
-        dataset, self.task = build.build_dataset(self.config), build.build_task(self.config)
+        dataset = ManyLabels() if name == MANY else build.build_dataset(self.config)
+        self.task = build.build_task(self.config)
         split = build.build_splits(dataset, self.task, self.config.split)
         self.train, self.validation = split["train"], split["validation"]
         self.task.fit(self.train)
@@ -73,7 +92,7 @@ def case(name):
     return Case(name)
 
 
-@pytest.fixture(params=[entry.name for entry in TASKS.entries() if entry.file.is_relative_to(PACKAGE)])
+@pytest.fixture(params=[*(entry.name for entry in TASKS.entries() if entry.file.is_relative_to(PACKAGE)), MANY])
 def made(request):
     if request.param not in EXAMPLES:
         pytest.fail(f"the task '{request.param}' needs a line in EXAMPLES")
@@ -284,7 +303,7 @@ def test_a_file_is_read_as_the_same_sample_of_the_dataset_is(made, tmp_path):
     path = FILES[made.config.task.name](tmp_path, made.task, sample)
     (read,) = made.task.read(path)
     assert str(read["source"]).startswith(str(path))
-    ours = made.task.encode({key: value for key, value in sample.items() if key not in ("label", "value")})
+    ours = made.task.encode({key: value for key, value in sample.items() if key not in ("label", "labels", "value")})
     theirs = made.task.encode(read)
     assert ours.keys() == theirs.keys()
     for key in ours:
