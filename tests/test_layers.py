@@ -33,6 +33,8 @@ HEAVY = {
     "safetensors",
     "rich",
     "tqdm",
+    "pydicom",
+    "nibabel",
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

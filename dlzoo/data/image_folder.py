@@ -39,12 +39,14 @@ class ImageFolder(ClassFiles):
         self.notes.extend(self._moving())
 
     def _moving(self) -> Iterator[str]:
-        """A sentence on files with several frames, if there are any among those whose headers are looked at."""
+        """A sentence on volumes, and on files with several frames, if any are among those that are looked at."""
         kinds = [file for file in self.files if file.suffix.lower() in ANIMATED]
         seen = kinds[:: max(1, len(kinds) // LOOK)]
         if moving := [str(file) for file in seen if frames(file) > 1]:
             among = f" (of {len(seen):,} looked at)" if len(seen) < len(kinds) else ""
             yield f"of {len(moving):,} files with several frames{among} the first frame is read: {first_few(moving)}"
+        if volumes := [str(file) for file in self.files if file.name.lower().endswith((".nii", ".nii.gz"))]:
+            yield f"of {len(volumes):,} NIfTI volumes the middle slice is read: {first_few(volumes)}"
 
     def read(self, file: Path, content: bytes | None) -> Sample:
         return {"image": read_image(file if content is None else content, self.mode, str(file), self.least)}

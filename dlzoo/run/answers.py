@@ -37,11 +37,13 @@ def plain(answer: Answer) -> Answer:
 
 
 def flat(answer: Answer) -> dict[str, Any]:
-    """Nested keys joined by dots: {"scores": {"cat": .9}} is {"scores.cat": .9}."""
+    """Nested keys joined by dots: {"scores": {"cat": .9}} is {"scores.cat": .9}; labels by |, as they are read."""
     row: dict[str, Any] = {}
     for key, value in answer.items():
         if isinstance(value, dict):
             row |= {f"{key}.{name}": item for name, item in flat(value).items()}
+        elif key == "labels":
+            row[key] = "|".join(value)
         else:
             row[key] = value
     return row
@@ -120,8 +122,12 @@ def readable(answer: Answer) -> str:
         return f"error: {error}" if error.startswith(source) else f"{source}: error: {error}"
     if "text" in answer:
         return "\n".join(printable(line) for line in str(answer["text"]).split("\n"))
+    if "labels" in answer:
+        found = [f"{printable(name)} {answer['scores'][name]:.3f}" for name in answer["labels"]]
+        return f"{source}: {', '.join(found) or 'none of the labels'}"
     if "label" in answer:
-        others = sorted(answer.get("scores", {}).items(), key=lambda item: -item[1])[1:3]
+        ranked = sorted(answer.get("scores", {}).items(), key=lambda item: -item[1])
+        others = [(name, score) for name, score in ranked if name != answer["label"]][:2]
         rest = ", ".join(f"{printable(str(name))} {score:.3f}" for name, score in others)
         rest = f"  ({rest})" if rest else ""
         when = f"  most from {answer['start']:.1f} to {answer['end']:.1f} s" if "start" in answer else ""

@@ -21,7 +21,7 @@ from dlzoo.metrics import detection
 from dlzoo.metrics.metric import Answer, Metric
 from dlzoo.registry import TASKS
 from dlzoo.task import Batch, Columns, Example
-from dlzoo.tasks.classification import class_number, where
+from dlzoo.tasks.labels import class_number, where
 from dlzoo.tasks.pictures import PictureTask
 from dlzoo.transforms.assignment import assign
 from dlzoo.transforms.augment import colours

@@ -22,7 +22,7 @@ from dlzoo.metrics.metric import Answer, Metric
 from dlzoo.metrics.segmentation import Segmentation
 from dlzoo.registry import TASKS
 from dlzoo.task import Batch, Columns, Example
-from dlzoo.tasks.classification import where
+from dlzoo.tasks.labels import where
 from dlzoo.tasks.pictures import PictureTask
 from dlzoo.transforms import masks
 from dlzoo.transforms.augment import colours
@@ -187,7 +187,12 @@ class SegmentationTask(PictureTask):
     def answer(
         self, model: nn.Module, batch: Batch, *, tile: int | None = None, overlap: float | None = None
     ) -> list[Answer]:
-        """Tiles have `tile` pixels a side (as many as in training) and share `overlap` (a quarter) with neighbours."""
+        """The class of every pixel, of pictures of several sizes tile by tile.
+
+        Args:
+            tile: pixels of a tile's side; as many as the crops of training without it
+            overlap: share of a tile that the next one has, too; a quarter without it
+        """
         if not self.tiled:
             if tile is not None or overlap is not None:
                 shown = f"{self.pictures.width} x {self.pictures.height}"

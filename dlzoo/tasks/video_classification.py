@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dlzoo import losses
 from dlzoo.choices import Amount, Augment, Chance, ClassificationLoss, Count, Normalize, Pool, Positive, Share
 from dlzoo.data.dataset import Sample, Subset
 from dlzoo.errors import DataError, UserError
@@ -20,7 +19,8 @@ from dlzoo.heads.pooled import Pooled
 from dlzoo.metrics.metric import Answer, Metric
 from dlzoo.registry import TASKS
 from dlzoo.task import Batch, Columns, Example
-from dlzoo.tasks.classification import ClassificationTask, where
+from dlzoo.tasks.classification import ClassificationTask
+from dlzoo.tasks.labels import where
 from dlzoo.transforms.augment import augment as change
 from dlzoo.transforms.pictures import Pictures
 from dlzoo.transforms.strip import band, strip
@@ -96,7 +96,7 @@ class VideoClassification(ClassificationTask):
         self.ragged = ("video",) if fps else ()
 
     def fit(self, data: Subset) -> None:
-        self.fit_labels(data.column("label"))
+        self.fit_labels(data)
         videos = (sample["video"] for sample in data.some(LOOK))
         middles = (video.frames([video.duration / 2])[0] for video in videos)
         self.pictures = Pictures.fit(middles, self.size, self.normalize, usual=SIZE)
@@ -164,7 +164,7 @@ class VideoClassification(ClassificationTask):
 
     def head(self, backbone: nn.Module) -> nn.Module:
         assert isinstance(backbone.features, Features)
-        return Pooled(backbone.features, len(self.classes), self.pool)
+        return Pooled(backbone.features, len(self.labels.classes), self.pool)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         return super().loss(_mean(outputs, batch), batch)
@@ -176,9 +176,12 @@ class VideoClassification(ClassificationTask):
         """With `fps` an answer also has `start` and `end`, in seconds, of the window where the label scores highest,
         and the `start`, `end` and `scores` of all `windows`.
         """
-        answers = super().decode(_mean(outputs, batch), batch)
+        return self._decode(outputs, batch)
+
+    def _decode(self, outputs: Tensor, batch: Batch, threshold: str | None = None) -> list[Answer]:
+        answers = self.labels.answers(self.labels.probabilities(_mean(outputs, batch)), threshold)
         if self.fps:
-            each = losses.probabilities(outputs.detach(), self.kind).cpu().split(_counts(batch))
+            each = self.labels.probabilities(outputs).cpu().split(_counts(batch))
             durations = batch.inputs["duration"].tolist()
             for answer, *own in zip(answers, each, batch.inputs["starts"], durations, strict=True):
                 answer |= self._when(answer["label"], *own)
@@ -189,12 +192,19 @@ class VideoClassification(ClassificationTask):
         assert self.fps
         begin = [start / self.fps for start in starts]
         end = [min(duration, (start + self._needed) / self.fps) for start in starts]
-        over_time = dict(zip(self.classes, scores.T.tolist(), strict=True))
-        best = int(scores[:, self.index[label]].argmax())
+        over_time = dict(zip(self.labels.classes, scores.T.tolist(), strict=True))
+        best = int(scores[:, self.labels.index[label]].argmax())
         return {"start": begin[best], "end": end[best], "windows": {"start": begin, "end": end, "scores": over_time}}
 
-    def answer(self, model: nn.Module, batch: Batch, *, stride: float | None = None) -> list[Answer]:
-        """With a `stride`, a window at least every so many seconds; else as an evaluation has it."""
+    def answer(
+        self, model: nn.Module, batch: Batch, *, threshold: str | None = None, stride: float | None = None
+    ) -> list[Answer]:
+        """The likeliest class of each video, unless a threshold says otherwise.
+
+        Args:
+            threshold: CLASS=SCORE: a video is CLASS from that score on, else the likeliest of the other classes
+            stride: seconds between windows at most; without it they are those of an evaluation
+        """
         starts, x = batch.inputs["starts"], batch.inputs["x"]
         if stride is None:
             parts = x.split(TOGETHER)
@@ -208,7 +218,7 @@ class VideoClassification(ClassificationTask):
             why = f"{stride:g} s is no step" if self.fps else "this model looks at a video as a whole (task.fps: null)"
             raise UserError(f"--stride: {why}")
         outputs = torch.cat([model(x=part) for part in parts])
-        return self.decode(outputs, replace(batch, inputs=batch.inputs | {"starts": starts}))
+        return self._decode(outputs, replace(batch, inputs=batch.inputs | {"starts": starts}), threshold)
 
     def read(self, source: Path | str) -> Iterator[Sample | DataError]:
         yield {"video": Video.open(source, self.pictures.mode), "source": str(source)}

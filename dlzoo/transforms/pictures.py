@@ -87,6 +87,11 @@ class Pictures:
         scale, offset = self._scale
         return images.float().mul_(scale).add_(offset)
 
+    def bytes(self, normalized: Tensor) -> Tensor:
+        """The inverse of `normalized`."""
+        scale, offset = self._scale
+        return ((normalized - offset) / scale).round_().clamp_(0, 255).to(torch.uint8)
+
     def state_dict(self) -> dict[str, Any]:
         """The fields, as plain values."""
         return asdict(self)
@@ -107,3 +112,9 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
     image = F.interpolate(image[None], (h, w), mode="bilinear", antialias=True, align_corners=False)[0]
     top, left = round((h - height) / 2), round((w - width) / 2)
     return image[:, top : top + height, left : left + width].contiguous()
+
+
+def enlarged(image: Tensor, least: int) -> Tensor:
+    """A picture (C, H, W) whose pixels are repeated until both sides have `least` pixels."""
+    times = -(-least // min(image.shape[1:]))
+    return image.repeat_interleave(times, 1).repeat_interleave(times, 2)

@@ -42,7 +42,7 @@ DATA: dict[str, dict[str, Any]] = {
     "detection": {"data": {"name": "coco", "path": "scenes", "mode": "grey"}},
 }
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "image_classification": {"augment": "shift", "erase": 0.3},
+    "image_classification": {"augment": "shift", "randaugment": 1, "erase": 0.3, "mixup": 0.2, "cutmix": 1.0},
     "video_classification": {"frames": 4, "fps": 4, "augment": "shift", "erase": 0.3},
     "face_recognition": {"augment": "shift", "embedding": 8},
     "image_regression": {"augment": "shift", "period": {"angle": 360}},
