@@ -33,6 +33,7 @@ HEAVY = {
     "safetensors",
     "rich",
     "tqdm",
+    "av",
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 
