@@ -76,7 +76,7 @@ def _(place: Path) -> None:
     video(folder / "odd.avi", [frame[:31, :27] for frame in square(1, 0)], codec="ffv1")
     video(folder / "large.mkv", square(1, 0, side=96), codec="libx264")
     video(folder / "slow.mp4", square(1, 0, length=5), times=[0.0, 0.1, 1.0, 1.5, 4.0], codec="libx264")
-    raw = bytearray((folder / "0.mp4").read_bytes())
+    raw = bytearray(video(folder / "still.mp4", square(1, 0, length=12)).read_bytes())
     table = raw.index(b"stts")  # ISO/IEC 14496-12, 8.6.1.2: every frame is shown for no time at all
     raw[table + 16 : table + 20] = bytes(4)
     write(folder / "still.mp4", bytes(raw))
