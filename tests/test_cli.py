@@ -111,7 +111,7 @@ LONG = 300 * "a"
         (["predict", "nope"], 2, "nothing to predict"),
         (["predict", "nope", "x", "--temperature"], 2, "--temperature needs a value"),
         (["list", "things"], 2, "models"),
-        (["list", "models", "--task", "karaoke"], 2, "unknown task 'detection'"),
+        (["list", "models", "--task", "karaoke"], 2, "unknown task 'karaoke'"),
         (["list", "tasks", "--task", "forecasting"], 2, "--task chooses among models"),
         (["evaluate", LONG], 4, "there is no run 'aaa"),
         (["train", "--config", LONG], 2, "cannot be read: File name too long"),

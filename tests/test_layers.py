@@ -35,6 +35,7 @@ HEAVY = {
     "tqdm",
     "pydicom",
     "nibabel",
+    "av",
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

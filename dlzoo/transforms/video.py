@@ -161,7 +161,7 @@ def _stream(path: Path, container: Any) -> Any:
 def _packets(path: Path, container: Any, stream: Any) -> tuple[list[tuple[int, bool]], float]:
     """Time stamp of each frame that is shown, and whether it is a key frame; and when the last one ends, in seconds.
 
-    Raises DataError where there are fewer than the file says, or where all of it ends long before it says.
+    Raises DataError where there are fewer than the file says; or, if it does not, where it ends long before it says.
     """
     import av
 
@@ -180,7 +180,8 @@ def _packets(path: Path, container: Any, stream: Any) -> tuple[list[tuple[int, b
     except av.FFmpegError:
         whole = False
     said = (container.duration or 0) / av.time_base
-    if not whole or count < stream.frames or max(ends.values(), default=0.0) < 0.9 * said:
+    short = count < stream.frames if stream.frames else max(ends.values(), default=0.0) < 0.9 * said
+    if short or not whole:
         of = f"{stream.frames:,} frames" if stream.frames else f"{said:.1f} s"
         raise DataError(f"{printable(str(path))}: the video is cut short: of {of} {count:,} frames are there.")
     return found, ends.get(stream.index, 0.0)
