@@ -241,6 +241,27 @@ def test_metrics_merge_and_without_truths_are_undefined():
     assert all(np.isnan(value) for value in Detection(["a"]).compute().values())
 
 
+def test_intervals_are_those_of_scores_of_drawn_pictures():
+    rng, truths, answers = Random(0), [], []
+    for sample in scenes(40):
+        boxes = [box(n, 1.0, *b) for n, b in zip(sample["labels"], sample["boxes"].tolist(), strict=True)]
+        truths.append({"boxes": boxes})
+        answers.append({"boxes": [b | {"score": rng.random(), "x1": b["x1"] - rng.choice([0, 9])} for b in boxes]})
+
+    def scored(places):
+        metric = Detection(["disc", "square"])
+        metric.update([answers[i] for i in places], [truths[i] for i in places])
+        return metric
+
+    whole = scored(range(40))
+    found, numbers = whole.intervals(), whole.compute()
+    assert found.keys() == numbers.keys()
+    assert all(low < numbers[name] < high for name, (low, high) in found.items())
+    drawn = [scored(rng.choices(range(40), k=40)).compute()["ap50"] for _ in range(100)]
+    assert np.percentile(drawn, [2.5, 97.5]).tolist() == pytest.approx(found["ap50"], abs=0.05)
+    assert whole.compute() == numbers and not scored(range(5)).intervals()
+
+
 # ---- a trained detector
 
 

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from dlzoo.metrics.bootstrap import Array
+from dlzoo.metrics.bootstrap import Array, percentiles, resample
 from dlzoo.metrics.metric import Answer, Metric
 
 SIDES = ("x1", "y1", "x2", "y2")
 MOST = 100
 """Boxes of a picture that count, those with the highest scores."""
+FEWEST, REPLICAS = 8, 200
+"""Pictures from which on there are intervals; how often these are drawn anew."""
 
 
 class Detection(Metric):
@@ -47,8 +49,37 @@ class Detection(Metric):
         return np.array(rows, np.float64).reshape(-1, 7)
 
     def compute(self) -> dict[str, float]:
+        found = self._evaluated()
+        return self._named(np.full((10, len(self.classes)), np.nan) if found is None else _precision(found))
+
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """By bootstrap over the pictures, whose boxes are matched once."""
+        if self.pictures < FEWEST or (found := self._evaluated()) is None:
+            return {}
+        matched = np.array(found._evalImgs_cpp, object).reshape(-1, self.pictures)  # class by class
+        replicas: list[dict[str, float]] = []
+        for drawn in resample(self.pictures, REPLICAS):
+            for counts in drawn:
+                found._evalImgs_cpp = np.repeat(matched, counts.astype(int), 1).reshape(-1).tolist()
+                replicas.append(self._named(_precision(found)))
+        return {name: percentiles(np.array([replica[name] for replica in replicas])) for name in replicas[0]}
+
+    def _evaluated(self) -> Any:
+        """The library's evaluator, its boxes matched, as COCO's own is set up; None without a truth."""
+        from faster_coco_eval import COCO, COCOeval_faster
+
         truths, answers = (np.concatenate([np.zeros((0, 7)), *rows]) for rows in (self.truths, self.answers))
-        precision = _precision(truths, answers, self.pictures, len(self.classes))
+        if not len(truths):
+            return None
+        images, categories = ([{"id": i} for i in range(n)] for n in (self.pictures, len(self.classes)))
+        right = COCO({"images": images, "categories": categories, "annotations": _annotations(truths)})
+        found = COCOeval_faster(right, right.loadRes(_annotations(answers)), "bbox", separate_eval=True)
+        found.params.areaRng, found.params.areaRngLbl, found.params.maxDets = [[0, 1e10]], ["all"], [MOST]
+        found.evaluate()
+        return found
+
+    def _named(self, precision: Array) -> dict[str, float]:
+        """The metrics, from the average precision (10, K) of each overlap and class."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # the mean of no class is nan, as it should be
             means = {"map": precision, "ap50": precision[0], "ap75": precision[5]}
@@ -67,17 +98,8 @@ class Detection(Metric):
         self.pictures += state["pictures"]
 
 
-def _precision(truths: Array, answers: Array, pictures: int, classes: int) -> Array:
+def _precision(found: Any) -> Array:
     """Average precision (10, K) of each overlap and class; nan where a class has no truth."""
-    from faster_coco_eval import COCO, COCOeval_faster
-
-    if not len(truths):
-        return np.full((10, classes), np.nan)
-    images, categories = [{"id": i} for i in range(pictures)], [{"id": i} for i in range(classes)]
-    right = COCO({"images": images, "categories": categories, "annotations": _annotations(truths)})
-    found = COCOeval_faster(right, right.loadRes(_annotations(answers)), "bbox")
-    found.params.areaRng, found.params.areaRngLbl, found.params.maxDets = [[0, 1e10]], ["all"], [MOST]
-    found.evaluate()
     found.accumulate()
     precision = found.eval["precision"][:, :, :, 0, 0]
     return np.where(precision[:, 0] < 0, np.nan, precision.mean(1))

@@ -87,6 +87,8 @@ def _wrong(source: Path | str | bytes, error: Exception) -> str:
 def read_size(path: Path) -> tuple[int, int]:
     """Height and width of the picture in a file as `read_image` gives it, from its header; raises likewise."""
     try:
+        if not os.path.isfile(path):
+            raise DataError("not a regular file.")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path, formats=FORMATS) as image:
