@@ -22,7 +22,8 @@ class ImageClassification(PictureTask, ClassificationTask):
 
     Args:
         size: pixels of the shorter side, the longer is cut to it; null keeps pictures that are of one size, else 224
-        augment: random changes in training; shift is by up to an eighth, zoom takes 35 % or more of the picture
+        augment: random changes in training; shift is by up to an eighth, tilt by up to 15 degrees and a tenth in
+            size and place, zoom takes 35 % or more of the picture
         erase: chance of a training picture to lose a random rectangle
         normalize: by the mean and spread of each colour, those of the training split or of ImageNet; none gives 0 to 1
         loss: focal looks more at what is hard; binary_cross_entropy is each class against the rest
