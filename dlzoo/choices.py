@@ -36,7 +36,7 @@ Position = Literal["learned", "sinusoidal", "rotary"]
 """Where a Transformer knows places from: layers.position."""
 Gate = Literal[Activation, "swiglu"]
 """Activations of a Transformer's feed-forward network; swiglu has a gate."""
-Augment = Literal["none", "flip", "shift", "shift_flip", "zoom_flip"]
+Augment = Literal["none", "flip", "shift", "shift_flip", "tilt", "tilt_flip", "zoom_flip"]
 """Random changes to a batch of pictures: transforms.augment."""
 Warp = Literal["none", "flip", "zoom_flip", "zoom_turn"]
 """Random changes to pictures and their masks: transforms.warp."""

@@ -9,7 +9,7 @@ from dlzoo.choices import Augment
 from dlzoo.errors import ConfigError
 from dlzoo.task import columns
 from dlzoo.tasks.image_classification import ImageClassification
-from dlzoo.transforms.augment import augment, rectangle, shift
+from dlzoo.transforms.augment import augment, rectangle, shift, tilt
 from dlzoo.transforms.mix import mix
 from dlzoo.transforms.pictures import Pictures
 from dlzoo.transforms.randaugment import randaugment, seeded
@@ -62,6 +62,25 @@ def test_pictures_that_are_not_square_keep_their_shape():
     x = pictures()[:, :, :, :10].contiguous()
     for kind in KINDS:
         assert augment(x, kind, 1.0, draw()).shape == x.shape
+
+
+def ellipse(picture):
+    """Area, the angle of the long axis from upright in degrees, and long by short, of what is bright in (H, W)."""
+    y, x = torch.meshgrid(*(torch.arange(float(side)) for side in picture.shape), indexing="ij")
+    places, area = torch.stack([x, y], -1), picture.sum()
+    away = places - (places * picture[..., None]).sum((0, 1)) / area
+    spread, axes = torch.linalg.eigh(torch.einsum("hwi,hwj,hw->ij", away, away, picture) / area)
+    return area, torch.atan(axes[0, 1] / axes[1, 1]).rad2deg(), (spread[1] / spread[0]).sqrt()
+
+
+def test_a_tilt_turns_and_scales_and_bends_nothing():
+    y, x = torch.meshgrid(torch.arange(60.0) - 29.5, torch.arange(40.0) - 19.5, indexing="ij")
+    upright = (((x / 5) ** 2 + (y / 15) ** 2) < 1).float()  # an ellipse in a picture that is not square
+    found = [ellipse(one[0]) for one in tilt(upright.expand(100, 1, 60, 40), True, draw())]
+    areas, angles, shapes = map(torch.stack, zip(*found, strict=True))
+    assert angles.abs().max() < 16 and angles.min() < -12 and angles.max() > 12
+    torch.testing.assert_close(shapes, ellipse(upright)[2].expand(100), rtol=0.06, atol=0)
+    assert ((areas / upright.sum() - 1).abs() < 0.27).all() and areas.std() / areas.mean() > 0.05
 
 
 def test_zoom_stays_within_the_values_of_the_picture():

@@ -51,7 +51,8 @@ class Detection(PictureTask):
         size: pixels of the longer side of a picture on the canvas; null is that of the largest, but not above 640
         augment: random changes in training; zoom is up to twice as large or as small, anywhere on the canvas
         jitter: how much contrast and colours vary in training, in spreads of the colours
-        normalize: by the mean and spread of each colour, those of the training split or of ImageNet; none gives 0 to 1
+        normalize: by the mean and spread of each colour, those of the training split, of ImageNet or of Kinetics;
+            none gives 0 to 1
         dim: width of the head's feature pyramid
         overlap: boxes of one class that share more of their union than this are answered once
     """

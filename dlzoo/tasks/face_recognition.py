@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from dlzoo.registry import TASKS
 from dlzoo.task import Batch, Columns, Example, columns
 from dlzoo.tasks.gallery import Gallery, pictures_in
 from dlzoo.tasks.pictures import PictureTask
+from dlzoo.transforms.augment import colours
 from dlzoo.transforms.pictures import resize
 
 if TYPE_CHECKING:
@@ -50,9 +52,12 @@ class FaceRecognition(PictureTask):
 
     Args:
         size: pixels of the shorter side, the longer is cut to it; null keeps pictures that are of one size, else 224
-        augment: random changes in training; shift is by up to an eighth, zoom takes 35 % or more of the picture
+        augment: random changes in training; shift is by up to an eighth, tilt by up to 15 degrees and a tenth in
+            size and place, zoom takes 35 % or more of the picture
         erase: chance of a training picture to lose a random rectangle
-        normalize: by the mean and spread of each colour, those of the training split or of ImageNet; none gives 0 to 1
+        jitter: how much contrast and colours vary in training, in spreads of the colours
+        normalize: by the mean and spread of each colour, those of the training split, of ImageNet or of Kinetics;
+            none gives 0 to 1
         embedding: numbers that a picture becomes
         loss: arcface makes the angle to the right person larger by the margin, cosface the cosine smaller
         margin: how much worse the right person is made; null for 0.5 (arcface, in radians) or 0.35 (cosface)
@@ -73,6 +78,7 @@ class FaceRecognition(PictureTask):
         size: Count | None = None,
         augment: Augment = "none",
         erase: Chance = 0.0,
+        jitter: Amount = 0.0,
         normalize: Normalize = "data",
         embedding: Count = 128,
         loss: MarginLoss = "arcface",
@@ -85,6 +91,7 @@ class FaceRecognition(PictureTask):
         self.size = size
         self.changes = augment
         self.erase = erase
+        self.jitter = jitter
         self.normalize = normalize
         self.embedding = embedding
         self.kind = loss
@@ -135,6 +142,10 @@ class FaceRecognition(PictureTask):
             return Batch({"x": x}, {}, count=len(x))
         targets: dict[str, Any] = {name: columns[name] for name in ("label", "place") if name in columns}
         return Batch({"x": x}, targets, count=int((targets["label"] < len(self.people)).sum()))
+
+    def augment(self, batch: Batch, rng: torch.Generator) -> Batch:
+        batch = super().augment(batch, rng)
+        return replace(batch, inputs={"x": colours(batch.inputs["x"], self.jitter, rng)}) if self.jitter else batch
 
     def head(self, backbone: nn.Module) -> nn.Module:
         assert isinstance(backbone.features, Features)

@@ -33,7 +33,8 @@ class ImageClassification(PictureTask, ClassificationTask):
 
     Args:
         size: pixels of the shorter side, the longer is cut to it; null keeps pictures that are of one size, else 224
-        augment: random changes in training; shift is by up to an eighth, zoom takes 35 % or more of the picture
+        augment: random changes in training; shift is by up to an eighth, tilt by up to 15 degrees and a tenth in
+            size and place, zoom takes 35 % or more of the picture
         randaugment: random changes to each training picture, of RandAugment's fourteen; 0 for none
         magnitude: of RandAugment, how strong its changes are
         erase: chance of a training picture to lose a random rectangle

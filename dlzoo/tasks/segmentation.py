@@ -57,7 +57,8 @@ class SegmentationTask(PictureTask):
         augment: random changes in training; zoom takes half or more of height and width, turn is also upside down and
             on the side, for pictures that know no up
         jitter: how much contrast and colours vary in training, in spreads of the colours
-        normalize: by the mean and spread of each colour, those of the training split or of ImageNet; none gives 0 to 1
+        normalize: by the mean and spread of each colour, those of the training split, of ImageNet or of Kinetics;
+            none gives 0 to 1
         loss: dice weighs classes alike, however few their pixels; focal looks more at what is hard
         gamma: of the focal loss, how much more it looks at what is hard
         balance: weigh pixels by one over the square root of how common their class is

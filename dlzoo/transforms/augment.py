@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -13,6 +15,8 @@ def augment(x: Tensor, kind: Augment, erase: float, rng: torch.Generator) -> Ten
     """Pictures (B, C, H, W), changed as `kind` says; `erase` is the chance of a picture to lose a rectangle."""
     if kind == "zoom_flip":
         x = zoom(x, rng)
+    elif kind.startswith("tilt"):
+        x = tilt(x, kind.endswith("flip"), rng)
     elif kind != "none":
         x = shift(x, 0.125 if kind.startswith("shift") else 0.0, kind.endswith("flip"), rng)
     return rectangle(x, erase, rng) if erase else x
@@ -68,6 +72,26 @@ def colours(x: Tensor, reach: float, rng: torch.Generator) -> Tensor:
     B, C, _, _ = x.shape
     draw = (torch.rand(B, 1 + C, generator=rng, device=x.device) * 2 - 1) * reach
     return x * (1 + draw[:, :1, None, None]) + draw[:, 1:, None, None]
+
+
+def tilt(x: Tensor, flip: bool, rng: torch.Generator, turn: float = 15.0, reach: float = 0.1) -> Tensor:
+    """Each picture turned by up to `turn` degrees, scaled and moved by up to `reach` of it; half of them flipped.
+
+    Bilinear; what comes in from outside is mirrored.
+    """
+    B, _, H, W = x.shape
+    draw = torch.rand(5, B, generator=rng, device=x.device)
+    angle = (draw[0] * 2 - 1) * math.radians(turn)
+    scale = 1 + (draw[1] * 2 - 1) * reach
+    side = torch.where(draw[4] < 0.5, -1.0, 1.0) if flip else torch.ones_like(angle)
+    theta = x.new_zeros(B, 2, 3, dtype=torch.float32)
+    theta[:, 0, 0] = scale * angle.cos() * side
+    theta[:, 0, 1] = -scale * angle.sin() * H / W  # places are counted in halves of a side
+    theta[:, 1, 0] = scale * angle.sin() * side * W / H
+    theta[:, 1, 1] = scale * angle.cos()
+    theta[:, :, 2] = ((draw[2:4] * 2 - 1) * 2 * reach).T
+    grid = F.affine_grid(theta, [B, 1, H, W], align_corners=False)
+    return F.grid_sample(x, grid.to(x.dtype), padding_mode="reflection", align_corners=False)
 
 
 def rectangle(x: Tensor, chance: float, rng: torch.Generator) -> Tensor:
