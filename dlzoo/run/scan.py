@@ -128,9 +128,9 @@ def _sample(found: Look, split: Subset, index: int) -> Sample | None:
 
 
 def content(sample: Sample) -> int:
-    """A hash (64 bits) of what a sample holds: of a row all of it, of a picture or a text all but its label."""
+    """A hash (64 bits) of what a sample holds: of a row all of it, of a picture or a text all but its labels."""
     digest = blake2b(digest_size=8)
-    for key in sorted(sample.keys() - (set() if "row" in sample else {"label"})):
+    for key in sorted(sample.keys() - (set() if "row" in sample else {"label", "labels"})):
         value = sample[key]
         if isinstance(value, Tensor):
             digest.update(f"{key} {tuple(value.shape)}".encode())
