@@ -32,6 +32,8 @@ PAIRS = 5
 UNEVEN = 10
 """From so many samples of one class for one of another on, that is said."""
 Size = tuple[int, ...]
+ANSWERS = {"label", "labels", "values", "boxes", "mask"}
+"""Keys of what is asked of a picture or a text, not of what it holds."""
 UNITS = {"image": "pixels", "text": "characters", "boxes": "a picture", "video": "frames"}
 """What the samples are measured in, by key; else steps."""
 
@@ -136,7 +138,7 @@ def content(sample: Sample) -> int:
     Of a video it is that of three frames.
     """
     digest = blake2b(digest_size=8)
-    for key in sorted(sample.keys() - (set() if "row" in sample else {"label", "values"})):
+    for key in sorted(sample.keys() - (set() if "row" in sample else ANSWERS)):
         value = sample[key]
         if isinstance(value, Video):
             value = value.frames([0, value.duration / 2, value.duration])

@@ -37,14 +37,18 @@ def _overall(result: dict[str, Any]) -> tuple[list[str], Rows]:
 
 
 def _by_class(result: dict[str, Any]) -> tuple[list[str], Rows]:
-    """Metrics that are called METRIC.CLASS: a line for each class, two columns for each metric."""
-    parts = {name: name.partition(".") for name in result["metrics"] if "." in name}
-    metrics = list(dict.fromkeys(metric for metric, _, _ in parts.values()))
+    """Metrics that are called METRIC.CLASS: a line for each class, a column for each metric, or two with intervals."""
+    intervals, head = result["intervals"], ["class"]
     lines: dict[str, list[str]] = {}
-    for name, (_, _, of) in parts.items():
-        cells = [number(result["metrics"][name]), _interval(result["intervals"].get(name))]
+    for name, value in result["metrics"].items():
+        metric, dot, of = name.partition(".")
+        if not dot:
+            continue
+        if metric not in head:
+            head += [metric, "95 % interval"] if name in intervals else [metric]
+        cells = [number(value), _interval(intervals[name])] if name in intervals else [number(value)]
         lines.setdefault(of, [printable(of)]).extend(cells)
-    return ["class", *(cell for metric in metrics for cell in (metric, "95 % interval"))], list(lines.values())
+    return head, list(lines.values())
 
 
 def _interval(pair: list[float | None] | None) -> str:
