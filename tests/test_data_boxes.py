@@ -1,12 +1,14 @@
 """Pictures with boxes: three layouts, one kind of sample; and what each says of boxes that cannot be."""
 
 import json
+import os
 import re
 from pathlib import Path
 
 import pytest
 import torch
 from made import boxed, picture, scenes, write
+from PIL import Image
 
 from dlzoo.config import Split
 from dlzoo.data.coco import COCO
@@ -15,6 +17,7 @@ from dlzoo.data.splits import divide
 from dlzoo.data.voc import VOC
 from dlzoo.data.yolo import YOLO
 from dlzoo.errors import DataError
+from dlzoo.transforms.decode import read_image, read_size
 
 BCCD = Path(__file__).parent.parent / "data" / "bccd"
 LAYOUTS = {"voc": VOC, "coco": COCO, "yolo": YOLO}
@@ -289,3 +292,17 @@ def test_two_pictures_of_one_name_are_refused(tmp_path):
     picture(tmp_path / "images" / "train" / "train000.jpg")
     with pytest.raises(DataError, match=r"train000\.jpg and train000\.png have one name"):
         YOLO(str(tmp_path))
+
+
+@pytest.mark.parametrize("turned", [1, 3, 6, 8])
+def test_the_size_of_a_picture_is_that_of_the_upright_one(turned, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = turned
+    file = picture(tmp_path / "a.jpg", size=(40, 20), exif=exif)
+    assert read_size(file) == tuple(read_image(file).shape[1:]) == ((20, 40) if turned < 5 else (40, 20))
+
+
+def test_a_pipe_has_no_size(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"a\.png: not a regular file"):
+        read_size(tmp_path / "a.png")

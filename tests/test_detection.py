@@ -8,17 +8,20 @@ import numpy as np
 import pytest
 import torch
 from made import boxed, scenes
-from memory import fitted
+from memory import Memory, fitted
 from PIL import Image
 from torchvision.ops import box_iou, generalized_box_iou
 from trained import train
 
 from dlzoo import losses
+from dlzoo.engine import cache
+from dlzoo.engine.encoded import Fresh
 from dlzoo.errors import ConfigError, DataError
 from dlzoo.features import Features
 from dlzoo.heads.boxes import BoxHead
 from dlzoo.metrics.detection import Detection
-from dlzoo.registry import MODELS
+from dlzoo.registry import MODELS, TASKS
+from dlzoo.registry.compatible import models_for
 from dlzoo.report.boxes import COLOURS, drawn
 from dlzoo.run import portable
 from dlzoo.task import Network, columns
@@ -338,6 +341,23 @@ def test_boxes_are_drawn_where_they_are_in_the_colour_of_their_class():
     for x, y in ((20, 60), (120, 60), (60, 90)):
         assert torch.equal(picture[:, y, x], colour)
     assert (picture[:, 60, 60] == 255).all()
+
+
+def test_many_files_are_not_kept_with_their_boxes(monkeypatch):
+    monkeypatch.setattr(cache, "FEW", 3)
+    task, few, many = fitted("detection", scenes(4)), Memory(scenes(3)), Memory(scenes(4))
+    monkeypatch.setattr(Memory, "decodes", True)
+    assert isinstance(cache.kept(task, few), cache.Kept)
+    fresh = cache.kept(task, many)
+    assert isinstance(fresh, Fresh) and fresh.lengths() is None
+    assert torch.equal(fresh.gather([2], 0)["boxes"][0], task.encode(many[2])["boxes"])
+
+
+def test_models_with_a_pyramid_or_a_head_of_their_own_fit():
+    fits = {name for name, why in models_for(TASKS.entry("detection")).items() if why is None}
+    assert fits >= {"convnext", "resnet", "timm", "torchvision", "torchvision_detector"} and "lenet" not in fits
+    why = models_for(TASKS.entry("image_classification"))["torchvision_detector"]
+    assert why.startswith("needs num_classes, and the task gives")
 
 
 def test_what_another_head_would_ignore_is_refused():
