@@ -31,9 +31,9 @@ PAIRS = 5
 """Samples in two splits that are named."""
 UNEVEN = 10
 """From so many samples of one class for one of another on, that is said."""
-Size = tuple[int, ...]
 ANSWERS = {"label", "labels", "values", "boxes", "mask"}
 """Keys of what is asked of a picture or a text, not of what it holds."""
+Size = tuple[int, ...]
 UNITS = {"image": "pixels", "text": "characters", "boxes": "a picture", "video": "frames"}
 """What the samples are measured in, by key; else steps."""
 
