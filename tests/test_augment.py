@@ -5,8 +5,11 @@ import torch
 from memory import fitted
 from torch.nn import functional as F
 
+from dlzoo import files
 from dlzoo.choices import Augment
 from dlzoo.errors import ConfigError
+from dlzoo.run import train as command
+from dlzoo.schema.reader import from_dict
 from dlzoo.task import columns
 from dlzoo.tasks.image_classification import ImageClassification
 from dlzoo.transforms.augment import augment, rectangle, shift, tilt
@@ -200,3 +203,13 @@ def test_a_magnitude_without_randaugment_is_refused():
     assert ImageClassification(randaugment=1, magnitude=20).magnitude == 20
     with pytest.raises(ConfigError, match="task.magnitude"):
         ImageClassification(magnitude=20)
+
+
+def test_a_run_that_mixes_resumes_to_the_bit(tmp_path):
+    task = {"name": "image_classification", "augment": "shift", "randaugment": 1, "mixup": 0.4, "cutmix": 1.0}
+    train = {"steps": 4, "threads": 1, "save_every": 2, "accumulate": 2}
+    plan = from_dict({"task": task, "data": {"name": "digits", "test": 100}, "model": "lenet", "train": train}, "test")
+    whole, again = (command.train(plan, root=tmp_path / name, quiet=True).run for name in ("whole", "again"))
+    command.resume(again / "checkpoints" / "step-2", quiet=True)
+    sums = [files.sha256(run / "model" / "model.safetensors") for run in (whole, again)]
+    assert sums[0] == sums[1]

@@ -63,8 +63,9 @@ def test_a_scan_is_shown_in_its_window_as_pydicom_shows_it(tmp_path, function):
     assert torch.equal(read_image(tmp_path / "a.dcm", "rgb"), ours.expand(3, -1, -1))
 
 
-def test_a_scan_without_a_window_is_shown_by_its_percentiles(tmp_path):
-    header = scan(tmp_path / "a.dcm")
+@pytest.mark.parametrize("empty", [{}, {"WindowCenter": None, "WindowWidth": None}])
+def test_a_scan_without_a_window_is_shown_by_its_percentiles(tmp_path, empty):
+    header = scan(tmp_path / "a.dcm", **empty)
     values = header.pixel_array * float(header.RescaleSlope) + float(header.RescaleIntercept)
     assert torch.equal(read_image(tmp_path / "a.dcm", "grey")[0], shares(values, *np.percentile(values, [1, 99])))
 

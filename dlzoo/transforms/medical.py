@@ -47,7 +47,8 @@ def _dicom(file: BinaryIO, most: int) -> Array:
     if pixels.ndim == 3:
         return (pixels >> 8 if pixels.dtype == np.uint16 else pixels).astype(np.uint8)
     values = apply_modality_lut(pixels, header).astype(np.float64)
-    shown = _windowed(values, header) if "WindowWidth" in header and "WindowCenter" in header else _stretched(values)
+    named = all(header.get(key) not in (None, "") for key in ("WindowCenter", "WindowWidth"))
+    shown = _windowed(values, header) if named else _stretched(values)
     return 255 - shown if kind == "MONOCHROME1" else shown
 
 
