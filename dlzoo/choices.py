@@ -23,6 +23,8 @@ Activation = Literal[
 Norm = Literal["batch", "layer", "rms", "none"]
 ClassificationLoss = Literal["cross_entropy", "focal", "binary_cross_entropy"]
 SegmentationLoss = Literal["cross_entropy_dice", "cross_entropy", "dice", "focal"]
+BinaryLoss = Literal["focal", "binary_cross_entropy"]
+"""Those of them that score every class by itself."""
 RegressionLoss = Literal["mse", "mae", "huber"]
 MarginLoss = Literal["arcface", "cosface"]
 """Names of losses.margin."""
@@ -38,7 +40,9 @@ Augment = Literal["none", "flip", "shift", "shift_flip", "tilt", "tilt_flip", "z
 """Random changes to a batch of pictures: transforms.augment."""
 Warp = Literal["none", "flip", "zoom_flip", "zoom_turn"]
 """Random changes to pictures and their masks: transforms.warp."""
-Normalize = Literal["data", "imagenet", "none"]
+Magnitude = Annotated[int, Ge(0), Le(30)]
+"""Strength of RandAugment's changes, on torchvision's scale of 31 bins: transforms.randaugment."""
+Normalize = Literal["data", "imagenet", "kinetics", "none"]
 """Whose mean and spread of colours pictures are scaled by: transforms.pictures."""
 Numbers = Literal["standard", "robust", "quantile"]
 """How transforms.table scales the number columns."""

@@ -107,8 +107,9 @@ def train(
     raise typer.Exit(outcome.code)
 
 
-@app.command()
+@app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
 def evaluate(
+    context: typer.Context,
     run: RunArgument,
     data: Annotated[Path | None, typer.Option(help="Other data of the same kind.", metavar="PATH")] = None,
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
@@ -126,18 +127,25 @@ def evaluate(
     import_: Imports = None,
     json: Json = False,
 ) -> None:
-    """Score a run's model, with 95 % intervals and the trivial baseline beside it."""
+    """Score a run's model, with 95 % intervals and the trivial baseline beside it.
+
+    Options that `dlzoo predict RUN --help` shows for the run's task are taken, too: the answers with them are scored.
+    """
+    words, options = words_and_options([run, *context.args])
+    if len(words) != 1:
+        raise UserError(f"one RUN is scored at a time; got {len(words)}: {printable(' '.join(words))}")
     imports = extend(import_)
     minimum, maximum = bars("--min", min_), bars("--max", max_)
     from dlzoo.run.evaluate import evaluate
 
     evaluate(
-        run,
+        words[0],
         data=data,
         split=split,
         minimum=minimum,
         maximum=maximum,
         output=output,
+        options=options,
         device=device or "auto",
         batch_size=batch_size,
         imports=imports,
@@ -244,6 +252,9 @@ def profile(config: ConfigOption = None, set_: Sets = None, import_: Imports = N
 def list_(
     what: Annotated[KindArgument | None, typer.Argument(help="Leave out for everything.", metavar="KIND")] = None,
     task: Annotated[str | None, typer.Option(help="Only models that fit this task.", metavar="TASK")] = None,
+    costs: Annotated[
+        bool, typer.Option("--costs", help="Of models for pictures: weights, multiply-adds of one of 3 x 224 x 224.")
+    ] = False,
     import_: Imports = None,
     json: Json = False,
 ) -> None:
@@ -253,7 +264,7 @@ def list_(
 
     if task is not None and what not in (None, "models"):
         raise UserError("--task chooses among models: dlzoo list models --task TASK")
-    found = listing.listed("models" if task is not None else what, task)
+    found = listing.listed("models" if task is not None else what, task, costs)
     _print_json(found) if json else listing.show_list(found)
 
 

@@ -84,6 +84,9 @@ class Train:
         clip: largest norm of the gradient; null for no limit
         freeze: weights that are not trained, by name, with * and ? (backbone.*); batch norms among them keep their
             statistics
+        lora: train an addition of this rank to each weight of an attention, and the head, instead of all weights
+        lr_factors: what the learning rate of weights is multiplied by, by name, with * and ? ({"backbone.*": 0.1}); of
+            several patterns that match the last counts
         ema: decay of an exponential moving average of the weights, which is then evaluated and kept; null for none
         seed: of initial weights, order, augmentation and dropout
         device: auto takes CUDA where there is one
@@ -104,6 +107,8 @@ class Train:
     accumulate: Count = 1
     clip: Positive | None = 1.0
     freeze: tuple[str, ...] = ()
+    lora: Count | None = None
+    lr_factors: dict[str, Positive] | None = None
     ema: Share | None = None
     seed: Annotated[int, Ge(0), Lt(2**63)] = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"

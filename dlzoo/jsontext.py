@@ -34,16 +34,19 @@ def loads(text: str | bytes) -> Any:
         raise ValueError("nested too deep") from None
 
 
-def load(path: Path) -> dict[str, Any]:
-    """The object in a file, whoever wrote it. Raises OSError, or ValueError for what is no such file."""
+def load(path: Path, largest: int = LARGEST, most: int = MOST) -> dict[str, Any]:
+    """The object in a file, whoever wrote it, of at most so many bytes and values.
+
+    Raises OSError, or ValueError for what is no such file.
+    """
     info = path.stat()
     if not stat.S_ISREG(info.st_mode):
         raise ValueError("not a regular file")
-    if info.st_size > LARGEST:
-        raise ValueError(f"{info.st_size:,} bytes, more than {LARGEST:,}")
+    if info.st_size > largest:
+        raise ValueError(f"{info.st_size:,} bytes, more than {largest:,}")
     data = path.read_bytes()
-    if sum(map(data.count, (b",", b"[", b"{"))) > MOST:
-        raise ValueError(f"more than {MOST:,} values")
+    if sum(map(data.count, (b",", b"[", b"{"))) > most:
+        raise ValueError(f"more than {most:,} values")
     value = loads(data)
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")

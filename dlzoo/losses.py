@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dlzoo.choices import ClassificationLoss, MarginLoss, RegressionLoss, SegmentationLoss
+from dlzoo.choices import BinaryLoss, ClassificationLoss, MarginLoss, RegressionLoss, SegmentationLoss
 
 
 def total(terms: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -76,6 +76,15 @@ def focal(
     return total((terms if weight is None else terms * weight).sum(-1), mask)
 
 
+def quality_focal(scores: Tensor, targets: Tensor, gamma: float = 2.0) -> Tensor:
+    """Binary cross-entropy of scores (before the sigmoid) against targets of 0 to 1, times |target - p|^gamma, summed.
+
+    The quality focal loss (Li et al., 2020, arXiv:2006.04388).
+    """
+    terms = F.binary_cross_entropy_with_logits(scores, targets, reduction="none")
+    return ((targets - scores.sigmoid()).abs() ** gamma * terms).sum()
+
+
 def binary_cross_entropy(
     scores: Tensor, labels: Tensor, *, smoothing: float = 0.0, weight: Tensor | None = None, mask: Tensor | None = None
 ) -> Tensor:
@@ -85,6 +94,29 @@ def binary_cross_entropy(
     if weight is not None:
         terms = terms * weight[labels if mask is None else torch.where(mask, labels, 0)]
     return total(terms, mask)
+
+
+def multi_label(
+    scores: Tensor,
+    targets: Tensor,
+    loss: BinaryLoss = "binary_cross_entropy",
+    *,
+    smoothing: float = 0.0,
+    gamma: float = 2.0,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """The named loss of scores (..., K) against targets of 0 and 1 (..., K), a term for each class, summed.
+
+    Focal is the form that Lin et al. (2017) use themselves: every term times (1 - p)^gamma, p the probability of what
+    is true. `weight` (K,) multiplies the part of the loss that is for a class being there; `smoothing` moves targets
+    by half of it towards the middle.
+    """
+    targets = (targets * (1 - smoothing) + smoothing / 2).to(scores.dtype)
+    there, absent = -targets * F.logsigmoid(scores), -(1 - targets) * F.logsigmoid(-scores)
+    if loss == "focal":
+        p = scores.sigmoid()
+        there, absent = there * (1 - p) ** gamma, absent * p**gamma
+    return ((there if weight is None else there * weight) + absent).sum()
 
 
 def _one_hot(labels: Tensor, scores: Tensor, smoothing: float, mask: Tensor | None) -> Tensor:

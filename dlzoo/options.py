@@ -35,7 +35,7 @@ def bars(option: str, texts: list[str] | None) -> dict[str, float]:
     """`METRIC=NUMBER` texts as numbers by name. Raises UserError for one that is not of that form."""
     found: dict[str, float] = {}
     for text in texts or []:
-        name, _, value = text.partition("=")
+        name, _, value = text.rpartition("=")  # a class may be called a=b
         try:
             found[name] = float(value)
         except ValueError:

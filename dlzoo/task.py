@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -74,7 +74,7 @@ class Task(ABC):
     A task knows nothing of devices, optimizers, loaders, processes or run folders.
     """
 
-    needs: ClassVar[tuple[str, ...]]
+    needs: tuple[str, ...]
     """Keys that a sample must have for training and evaluation."""
     inputs: tuple[str, ...] = ("x",)
     """Names of the model's inputs that a model must take; optional ones (mask) may be in `Batch.inputs` besides."""
@@ -88,6 +88,10 @@ class Task(ABC):
     """`evaluate` scores `answer`, not `decode`."""
     strangers: bool = False
     """The classes of other splits may be new: they are compared, not told apart (faces)."""
+    writes: bool = False
+    """`answer` writes a text, place by place: `predict` gives it a batch at a time, not many to sort by length."""
+    shown: tuple[str, ...] = ()
+    """Options of `answer` that change what is drawn of an answer, not what it says."""
     draws: bool = False
     """`encode` draws from its rng: it is called afresh in every epoch. Where it does not, its result is kept."""
     ragged: tuple[str, ...] = ()
@@ -149,8 +153,8 @@ class Task(ABC):
         """A module from features (and any inputs that its forward names) to outputs."""
 
     @abstractmethod
-    def loss(self, outputs: Any, batch: Batch) -> Tensor:
-        """The SUM of the loss over the `batch.count` terms, a scalar."""
+    def loss(self, outputs: Any, batch: Batch) -> Tensor | None:
+        """The SUM of the loss over the `batch.count` terms, a scalar; None in an evaluation that has none."""
 
     def scores(self, loss: float) -> dict[str, float]:
         """Metrics that are a function of the mean loss alone (perplexity)."""
@@ -179,7 +183,9 @@ class Task(ABC):
         raise NotImplementedError(f"{type(self).__name__} names a baseline but has no guess")
 
     def answer(self, model: nn.Module, batch: Batch) -> list[Answer]:
-        """Answers for a batch. Generators override it; its typed keyword arguments are options of `dlzoo predict`."""
+        """Answers for a batch: without options those of `decode`, unless it generates. Its typed keyword arguments are
+        options of `dlzoo predict` and `dlzoo evaluate`.
+        """
         return self.decode(model(**batch.inputs), batch)
 
     def scored(self, metrics: dict[str, Any]) -> None:
@@ -197,7 +203,7 @@ class Task(ABC):
         rest goes on; a bad file raises one.
         """
 
-    def draw(self, sample: Sample, answer: Answer) -> dict[str, Tensor | Image.Image]:
+    def draw(self, sample: Sample, answer: Answer) -> Mapping[str, Tensor | Image.Image]:
         """Pictures of an answer by what they show, uint8 (1 or 3, H, W) or Pillow's: `predict -o FOLDER` writes them.
 
         Tensors in an answer are for this and for metrics; no file of answers has them.

@@ -111,7 +111,7 @@ LONG = 300 * "a"
         (["predict", "nope"], 2, "nothing to predict"),
         (["predict", "nope", "x", "--temperature"], 2, "--temperature needs a value"),
         (["list", "things"], 2, "models"),
-        (["list", "models", "--task", "detection"], 2, "unknown task 'detection'"),
+        (["list", "models", "--task", "karaoke"], 2, "unknown task 'karaoke'"),
         (["list", "tasks", "--task", "forecasting"], 2, "--task chooses among models"),
         (["evaluate", LONG], 4, "there is no run 'aaa"),
         (["train", "--config", LONG], 2, "cannot be read: File name too long"),
@@ -176,7 +176,7 @@ def test_list_and_info_know_every_argument(dlzoo):
 
 def test_info_shows_types_defaults_and_meanings(dlzoo):
     _, out, _ = dlzoo("info", "resnet")
-    assert "He et al., 2015" in out and "tasks that fit: image_classification" in out
+    assert "He et al., 2015" in out and "tasks that fit: detection, face_recognition, image_classification" in out
     (line,) = [line for line in out.splitlines() if line.startswith("depth")]
     assert "10 | 18 | 34" in line and "  18  " in line
     assert "from the task" in next(line for line in out.splitlines() if line.startswith("in_channels"))
@@ -200,6 +200,21 @@ def test_a_terminal_gets_a_table(dlzoo, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     code, out, _ = dlzoo("list", "tasks")
     assert code == 0 and "forecasting" in out
+
+
+def test_costs_are_those_of_the_papers(dlzoo):
+    rows = json.loads(dlzoo("list", "--task", "image_classification", "--costs", "--json")[1])["models"]
+    found = {row["name"]: row for row in rows}
+    for name, weights, billions in (("resnet", 11.18, 1.81), ("convnext", 27.8, 4.46), ("mobilenet", 2.22, 0.30)):
+        assert found[name]["parameters"] / 1e6 == pytest.approx(weights, rel=2e-3)
+        assert found[name]["multiply_adds"] / 1e9 == pytest.approx(billions, rel=1e-2)
+    assert "1.81 G" in dlzoo("list", "--task", "image_classification", "--costs")[1]
+
+
+@pytest.mark.parametrize("arguments", [["list", "--costs"], ["list", "--task", "forecasting", "--costs"]])
+def test_costs_of_what_sees_no_pictures_are_refused(arguments, dlzoo):
+    code, _, err = dlzoo(*arguments)
+    assert code == 2 and "models for pictures" in err
 
 
 def test_a_reader_that_leaves_ends_a_list_quietly():
@@ -243,6 +258,7 @@ def test_train_evaluate_and_predict_run_from_the_command_line(dlzoo):
     code, out, err = dlzoo("predict", "last", "x.png", "--temprature", "1")
     assert code == 2 and "temprature" in err
     code, out, _ = dlzoo("predict", "last", "--help")
-    assert code == 0 and "task" in out.splitlines()[-1]
+    assert code == 0 and "--threshold" in out
+    assert dlzoo("evaluate", "last", "small")[0] == 2 and dlzoo("evaluate", "last", "--treshold", "0=0.5")[0] == 2
     code, out, err = dlzoo("train", "--resume", "last")
     assert code == 0 and "already finished" in err

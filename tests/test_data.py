@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from made import digit_masks, picture, write
+from made import boxed, digit_masks, picture, scenes, videos, write
 from PIL import Image
 
 from dlzoo.config import Split
@@ -18,7 +18,23 @@ from dlzoo.errors import DataError
 from dlzoo.registry import DATASETS
 
 SHARED = Path(__file__).parent.parent / "data"
-KEYS = {"image", "label", "mask", "row", "value", "values", "text", "series", "past", "future", "times", "name"}
+KEYS = {
+    "image",
+    "video",
+    "mask",
+    "boxes",
+    "label",
+    "labels",
+    "row",
+    "value",
+    "values",
+    "text",
+    "series",
+    "past",
+    "future",
+    "times",
+    "name",
+}
 
 
 def cifar(folder, count=10):
@@ -55,6 +71,8 @@ def example(name, folder):
             picture(folder / "train" / "ab"[i % 2] / f"{i}.png", (i, 0, 0))
             picture(folder / "test" / "ab"[i % 2] / f"{i}.png", (i, 9, 0))
         return {"path": str(folder)}
+    if name == "video_folder":
+        return {"path": str(videos())}
     if name == "table":
         rows = "".join(f"{i},{'xyz'[i % 3]},{i % 2}\n" for i in range(40))
         return {"path": write(folder / "rows.csv", f"size,kind,target\n{rows}"), "target": "target"}
@@ -70,6 +88,8 @@ def example(name, folder):
         return {"path": str(BUNDLED / "fashion_mnist_small")}
     if name == "cifar":
         return {"path": str(cifar(folder))}
+    if name in ("coco", "voc", "yolo"):
+        return {"path": boxed(folder, name, {"train": scenes(20), "test": scenes(5, seed=1)})}
     if name == "mask_folder":
         return {"path": digit_masks(), "mode": "grey"}
     if name == "gtsrb":
@@ -100,7 +120,7 @@ def test_a_dataset_keeps_its_contract(dataset):
         if "image" in sample:
             image = sample["image"]
             assert image.dtype == torch.uint8 and image.ndim == 3 and image.shape[0] in (1, 3)
-        for key in set(sample) - {"image", "mask"}:
+        for key in set(sample) - {"image", "video", "mask"}:
             column = data.column(key)
             assert len(column) == len(data)
             assert (

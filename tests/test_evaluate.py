@@ -9,7 +9,8 @@ import pytest
 from trained import train
 
 from dlzoo.errors import BelowBar, DataError, UserError
-from dlzoo.run.evaluate import evaluate, hold, number
+from dlzoo.run.evaluate import evaluate, hold
+from dlzoo.run.scores import number, show
 
 TABLE = "a,b,c,label\n" + "".join(
     f"{i % 7},{i % 5 - 2},{'uvw'[i % 3]},{'yes' if i % 7 > 3 else 'no'}\n" for i in range(200)
@@ -97,6 +98,43 @@ def test_a_model_folder_alone_writes_nothing_unless_asked(here, tmp_path, capsys
 def test_windows_of_a_series_are_scored(here, capsys):
     result = evaluate("airline")
     assert result["baseline"]["name"] == "seasonal naive" and result["metrics"]["mae"] > 0
+
+
+def test_each_class_has_a_line_with_its_sensitivity(here, capsys):
+    metrics = evaluate("cancer")["metrics"]
+    head, *lines = capsys.readouterr().out.partition("\n\n")[2].splitlines()
+    assert head.split()[:2] == ["class", "sensitivity"] and [line.split()[0] for line in lines[:2]] == [
+        "benign",
+        "malignant",
+    ]
+    assert lines[0].split()[1] == number(metrics["sensitivity.benign"]) == number(metrics["specificity.malignant"])
+
+
+def test_of_many_classes_the_first_twenty_are_shown(capsys):
+    metrics = {"accuracy": 0.5} | {f"sensitivity.No. {i}": i / 100 for i in range(100)}
+    show({"split": "test", "samples": 9, "metrics": metrics, "intervals": {}, "baseline": {}})
+    out = capsys.readouterr().out
+    assert "No. 19  0.1900" in out and "No. 20" not in out and "and 80 classes more" in out
+
+
+def test_a_threshold_trades_specificity_for_sensitivity_and_accuracy_follows(here, capsys):
+    plain, eager = evaluate("cancer"), evaluate("cancer", options={"threshold": "malignant=0.001"})
+    assert eager["metrics"]["sensitivity.malignant"] >= plain["metrics"]["sensitivity.malignant"]
+    assert eager["metrics"]["specificity.malignant"] < plain["metrics"]["specificity.malignant"]
+    assert eager["metrics"]["auroc"] == plain["metrics"]["auroc"] and "loss" not in eager["metrics"]
+    assert "with threshold malignant=0.001" in capsys.readouterr().out
+    rows = [
+        json.loads(line) for line in (here / "runs/cancer/evaluate/test/predictions.jsonl").read_text().splitlines()
+    ]
+    assert all((row["label"] == "malignant") == (row["scores"]["malignant"] >= 0.001) for row in rows)
+    wary = evaluate("cancer", options={"threshold": "malignant=1"})["metrics"]["sensitivity.malignant"]
+    assert wary < plain["metrics"]["sensitivity.malignant"]
+
+
+@pytest.mark.parametrize("threshold", ["malignant", "malignant=2", "malignant=x", "=0.5", "malign=0.5"])
+def test_a_threshold_that_is_none_is_refused(threshold, here, dlzoo):
+    code, _, err = dlzoo("evaluate", "cancer", "--threshold", threshold)
+    assert code == 2 and ("CLASS=SCORE" in err or "Did you mean 'malignant'" in err)
 
 
 def test_bars():

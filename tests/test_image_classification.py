@@ -1,11 +1,19 @@
 """Pictures: their size, their colours, their classes, and what is refused."""
 
+import json
+
 import pytest
 import torch
 from memory import fitted
 from PIL import Image
+from trained import train
 
 from dlzoo.errors import ConfigError, DataError
+from dlzoo.features import Features
+from dlzoo.heads.pooled import Pooled
+from dlzoo.report.heat import grad_cam, laid_over
+from dlzoo.run.evaluate import evaluate
+from dlzoo.run.predict import predict
 from dlzoo.tasks.image_classification import ImageClassification
 from dlzoo.transforms.pictures import resize
 
@@ -80,12 +88,12 @@ def test_one_class_is_refused(labels):
 
 def test_balance_weighs_a_rare_class_more():
     task = fitted("image_classification", [picture("a"), picture("a"), picture("a"), picture("b")], balance=True)
-    torch.testing.assert_close(task.weight, torch.tensor([4 / 6, 2.0]))
+    torch.testing.assert_close(task.labels.weight, torch.tensor([4 / 6, 2.0]))
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
 def test_gamma_is_of_the_focal_loss_alone(loss):
-    assert ImageClassification(loss="focal", gamma=3.0).gamma == 3.0
+    assert ImageClassification(loss="focal", gamma=3.0).labels.gamma == 3.0
     with pytest.raises(ConfigError, match=f"task.gamma: loss: {loss} has none"):
         ImageClassification(loss=loss, gamma=3.0)
 
@@ -99,3 +107,90 @@ def test_a_grey_task_reads_a_colour_file_as_grey(tmp_path):
     assert torch.equal(by_name["image"], sample["image"])
     with pytest.raises(DataError):
         list(task.read(tmp_path / "missing.png"))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    digits = "{task: image_classification, data: digits, model: {name: resnet, depth: 10, width: 8}}"
+    train(folder / "runs" / "resnet", digits, steps=30)
+    train(folder / "runs" / "lenet", "digits", steps=1)
+    from sklearn.datasets import load_digits
+
+    for i, pixels in enumerate(load_digits().images[:6]):
+        image = Image.fromarray((pixels * 255 / 16).round().astype("uint8"))
+        image.save(folder / f"{i}.png")
+        image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(folder / f"flipped{i}.png")
+    return folder
+
+
+@pytest.fixture
+def here(runs, monkeypatch):
+    monkeypatch.chdir(runs)
+    return runs
+
+
+def answers(here, run, inputs, **options):
+    assert predict(run, inputs, output=here / "answers.jsonl", options=options) == 0
+    return [json.loads(line) for line in (here / "answers.jsonl").read_text().splitlines()]
+
+
+def test_answers_of_both_flips_are_the_means_of_their_probabilities(here):
+    names = [f"{i}.png" for i in range(6)]
+    plain, flipped = answers(here, "resnet", names), answers(here, "resnet", [f"flipped{name}" for name in names])
+    for one, other, both in zip(plain, flipped, answers(here, "resnet", names, flip="true"), strict=True):
+        means = {name: (one["scores"][name] + other["scores"][name]) / 2 for name in one["scores"]}
+        assert both["scores"] == pytest.approx(means, abs=1e-6)
+        assert both["label"] == max(means, key=means.get)
+
+
+def test_evaluation_with_both_flips_scores_those_answers(here, capsys):
+    plain, both = evaluate("resnet")["metrics"], evaluate("resnet", options={"flip": "true"})
+    assert both["options"] == {"flip": True} and both["metrics"]["auroc"] != plain["auroc"]
+    rows = [
+        json.loads(line) for line in (here / "runs/resnet/evaluate/test/predictions.jsonl").read_text().splitlines()
+    ]
+    right = sum(row["label"] == row["truth"]["label"] for row in rows) / len(rows)
+    assert right == both["metrics"]["accuracy"]
+
+
+def test_grad_cam_of_a_mean_and_a_linear_layer_is_their_class_activation_map():
+    torch.manual_seed(0)
+    features, chosen, head = torch.randn(4, 6, 3, 5), torch.tensor([0, 2, 1, 1]), Pooled(Features("map", 6), 3)
+    with torch.inference_mode():
+        heat = grad_cam(features, head, chosen)
+    expected = torch.einsum("bd,bdhw->bhw", head.linear.weight[chosen], features).relu()  # Zhou et al., 2016
+    torch.testing.assert_close(heat, (expected / expected.amax((1, 2), keepdim=True)).detach())
+    assert head.linear.weight.grad is None
+
+
+def test_a_heat_map_is_laid_over_the_picture_where_it_is_hot():
+    heat = torch.zeros(2, 2)
+    heat[0, 1] = 1
+    drawn = laid_over(torch.full((1, 40, 60), 100, dtype=torch.uint8), heat)
+    assert drawn.shape == (3, 240, 360) and drawn.dtype == torch.uint8
+    red, _, blue = drawn.int()
+    assert red[0, -1] > blue[0, -1] and red[-1, 0] < blue[-1, 0]
+
+
+def test_pictures_of_what_the_model_looked_at_are_saved_beside_the_answers(here, tmp_path):
+    assert predict("resnet", ["0.png", "1.png"], output=tmp_path / "out", options={"explain": "true"}) == 0
+    rows = [json.loads(line) for line in (tmp_path / "out" / "answers.jsonl").read_text().splitlines()]
+    assert [row["heat"] for row in rows] == ["0.heat.png", "1.heat.png"]
+    with Image.open(tmp_path / "out" / "1.heat.png") as image:
+        assert image.size == (224, 224) and image.mode == "RGB"
+    predict("resnet", ["0.png"], output=tmp_path / "plain")
+    assert not list((tmp_path / "plain").glob("*.png"))
+
+
+@pytest.mark.parametrize(
+    "command, said",
+    [
+        (["predict", "lenet", "0.png", "--explain", "true", "-o", "out"], "gives a vector"),
+        (["predict", "resnet", "0.png", "--explain", "true"], "-o FOLDER"),
+        (["evaluate", "resnet", "--explain", "true"], "is of predict"),
+    ],
+)
+def test_an_explanation_that_cannot_be_had_is_refused(command, said, here, dlzoo):
+    code, _, err = dlzoo(*command)
+    assert code == 2 and said in err

@@ -33,6 +33,9 @@ HEAVY = {
     "safetensors",
     "rich",
     "tqdm",
+    "pydicom",
+    "nibabel",
+    "av",
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -127,6 +127,21 @@ def test_the_cache_gives_what_encoding_gives(monkeypatch):
     assert kept.lengths().tolist() == [i % 7 + 1 for i in range(37)]
 
 
+def test_large_pieces_are_encoded_few_at_a_time(monkeypatch):
+    portions, encode_many = [], cache.encode_many
+
+    def counted(task, pieces, indices):
+        portions.append(len(indices))
+        return encode_many(task, pieces, indices)
+
+    monkeypatch.setattr(cache, "encode_many", counted)
+    whole = cache.Kept(Count(), Numbers(37)).gather(range(37), 0)
+    monkeypatch.setattr(cache, "AT_ONCE", 100)
+    parts = cache.Kept(Count(), Numbers(37)).gather(range(37), 0)
+    assert portions[0] == 37 and len(portions) > 3 and max(portions[1:]) <= 6
+    assert torch.equal(whole["value"], parts["value"])
+
+
 class Files(Numbers):
     """Pieces that are files to decode; those that were, in this process, are counted."""
 

@@ -52,6 +52,37 @@ def test_classification_equals_scikit_learn(K):
         assert found["top5"] == pytest.approx(top_k_accuracy_score(labels, p, k=5), abs=0.01)
 
 
+@pytest.mark.parametrize("K", [2, 5])
+def test_sensitivity_and_specificity_equal_scikit_learns_recalls_with_scipys_intervals(K):
+    from scipy.stats import binomtest
+    from sklearn.metrics import multilabel_confusion_matrix, recall_score
+
+    p, labels = scored(300, K)
+    metric = classification(p, labels, parts=4)
+    found, spans, answered = metric.compute(), metric.intervals(), p.argmax(1)
+    for k in range(K):
+        (tn, fp), (fn, tp) = multilabel_confusion_matrix(labels, answered)[k]
+        assert found[f"sensitivity.c{k}"] == pytest.approx(recall_score(labels == k, answered == k))
+        assert found[f"specificity.c{k}"] == pytest.approx(recall_score(labels != k, answered != k))
+        for name, hits, of in (("sensitivity", tp, tp + fn), ("specificity", tn, tn + fp)):
+            theirs = binomtest(int(hits), int(of)).proportion_ci(method="wilson")
+            assert spans[f"{name}.c{k}"] == pytest.approx((theirs.low, theirs.high))
+
+
+def test_a_class_without_samples_has_no_sensitivity():
+    p, _ = scored(20, 3)
+    metric = classification(p, np.zeros(20, int))
+    assert math.isnan(metric.compute()["sensitivity.c1"]) and math.isnan(metric.intervals()["sensitivity.c1"][0])
+    assert math.isfinite(metric.compute()["specificity.c1"]) and math.isnan(metric.compute()["specificity.c0"])
+
+
+def test_the_label_that_was_answered_counts_not_the_likeliest():
+    given, truths = answers(scored(50, 3)[0], ["c0", "c1", "c2"]), [{"label": "c1"}] * 50
+    metric = Classification(["c0", "c1", "c2"])
+    metric.update([answer | {"label": "c1"} for answer in given], truths)
+    assert metric.compute()["accuracy"] == 1 == metric.compute()["sensitivity.c1"]
+
+
 def test_calibration_error_is_its_definition():
     p, labels = scored(300, 4)
     confidence, right = p.max(1).astype(float), p.argmax(1) == labels

@@ -17,7 +17,7 @@ T = 6
 SIZE = 32
 VOCAB = 11
 WIDTH = 3
-TOKENS, VECTORS, IMAGES, TABLE = "tokens", "vectors", "images", "table"
+TOKENS, VECTORS, IMAGES, VIDEOS, TABLE = "tokens", "vectors", "images", "videos", "table"
 
 
 @dataclass
@@ -36,11 +36,14 @@ class Case:
             TOKENS: {"vocab_size": VOCAB, "context": 16},
             VECTORS: {"in_features": WIDTH, "context": 16},
             IMAGES: {"in_channels": 3, "image_size": SIZE},
+            VIDEOS: {"in_channels": 3, "image_size": SIZE, "frames": T},
             TABLE: {"in_features": WIDTH, "categories": [3, 4]},
         }[self.takes]
         known = inspect.signature(MODELS[self.name]).parameters
         args = TINY.get(self.name, {}) | {k: v for k, v in facts.items() if k in known} | self.args | more
         torch.manual_seed(seed)
+        if "cnn" in args:
+            args["cnn"] = Case(args["cnn"], IMAGES).build(seed)
         return MODELS[self.name](**args)
 
     def inputs(self, batch=3, length=T, seed=1) -> dict[str, Tensor]:
@@ -51,6 +54,8 @@ class Case:
             return {"x": torch.randn(batch, length, WIDTH, generator=rng)}
         if self.takes == IMAGES:
             return {"x": torch.randn(batch, 3, SIZE, SIZE, generator=rng)}
+        if self.takes == VIDEOS:
+            return {"x": torch.randn(batch, 3, length, SIZE, SIZE, generator=rng)}
         codes = torch.stack([torch.randint(n, (batch,), generator=rng) for n in (3, 4)], 1)
         return {"x": torch.randn(batch, WIDTH, generator=rng), "codes": codes}
 
@@ -66,6 +71,9 @@ TINY = {
     "torchvision_segmentation": {"arch": "lraspp_mobilenet_v3_large", "dim": 8},
     "unet": {"width": 4, "depth": 3},
     "vit": {"dim": 16, "depth": 2, "heads": 2, "patch": 8},
+    "c3d": {"channels": [4, 6, 8]},
+    "cnn_rnn": {"cnn": "resnet", "dim": 8},
+    "torchvision_video": {"arch": "mc3_18"},
     "cnn1d": {"embedding": 8, "dim": 12, "kernels": [2, 3, 5]},
     "tcn": {"dim": 8, "depth": 2},
     "gpt": {"dim": 16, "depth": 2, "heads": 4},
@@ -95,6 +103,8 @@ VARIANTS = [
     Case("torchvision", IMAGES, {"out": "pyramid"}),
     Case("torchvision", IMAGES, {"arch": "resnet18", "out": "vector"}),
     Case("vit", IMAGES, {"out": "vector", "drop_path": 0.2, "dropout": 0.1}),
+    Case("c3d", VIDEOS, {"channels": [4, 6], "depths": [2, 1], "kernel": 5, "stride": 2, "dropout": 0.1}),
+    Case("cnn_rnn", VIDEOS, {"cnn": "lenet", "rnn": "gru", "layers": 2, "causal": False, "dropout": 0.1}),
     *[Case("cnn1d", takes, {"out": "sequence", "dropout": 0.1}) for takes in (TOKENS, VECTORS)],
     *[Case("tcn", TOKENS, {"norm": norm, "dropout": 0.1}) for norm in ("none", "layer")],
     Case("gpt", TOKENS, {"position": "rotary", "norm": "rms", "activation": "swiglu", "bias": False, "kv_heads": 2}),
@@ -108,13 +118,17 @@ VARIANTS = [
 def plain(name: str) -> list[Case]:
     """A case for each input that the signature of a model asks for."""
     parameters = {p.name for p in MODELS.entry(name).parameters}
+    if "frames" in parameters:
+        return [Case(name, VIDEOS)]
     if "in_channels" in parameters:
         return [Case(name, IMAGES)]
     takes = [TOKENS] * ("vocab_size" in parameters) + [VECTORS] * ("in_features" in parameters)
     return [Case(name, TABLE)] if takes == [VECTORS] else [Case(name, kind) for kind in takes]
 
 
-CASES = [case for name in MODELS.names() for case in plain(name)] + VARIANTS
+OWN_HEAD = [entry.name for entry in MODELS.entries() if entry.kinds == ("complete",)]
+"""They give answers, not features: tests/test_torchvision_detectors.py."""
+CASES = [case for name in MODELS.names() if name not in OWN_HEAD for case in plain(name)] + VARIANTS
 every = pytest.mark.parametrize("case", CASES, ids=str)
 sequences = pytest.mark.parametrize("case", [c for c in CASES if c.takes in (TOKENS, VECTORS)], ids=str)
 
@@ -315,6 +329,8 @@ def test_bfloat16_trains(case):
         ("convnext", {"in_channels": 3, "depths": [1, 1]}, "4 stages"),
         ("lenet", {"in_channels": 1, "image_size": 8, "same": False}, "pictures of 8x8 are smaller than the 12x12"),
         ("lenet", {"in_channels": 1, "image_size": 3}, "4x4"),
+        ("c3d", {"in_channels": 3, "frames": 8, "depths": [1, 1]}, "model.depths: 2 stages, and model.channels has 5"),
+        ("cnn_rnn", {"frames": 1, "cnn": nn.Identity()}, "one frame has no order"),
         ("vit", {"in_channels": 1, "image_size": 28, "patch": 16}, "16 pixels do not divide pictures of 28x28"),
     ],
 )

@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from dlzoo.data.location import existing
 from dlzoo.errors import ConfigError, DataError, first_few, printable
@@ -25,15 +26,15 @@ class Found:
     """Files of a folder, sorted by split, class and name."""
 
     files: list[Path] = field(default_factory=list)
-    labels: list[str] = field(default_factory=list)
+    labels: list[Any] = field(default_factory=list)
+    """Of each file what `key` says: its label; or its labels, or numbers by name (or what is wrong with one)."""
+    key: str = "label"
     splits: dict[str, list[int]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     classed: bool = True
     """Whether the files lie in folders of classes."""
     sums: dict[Path, str] = field(default_factory=dict)
     """Of files that a list names: the SHA-256 that it gives."""
-    values: list[dict[str, float] | DataError] = field(default_factory=list)
-    """Of each file that a list names: the numbers that are to be predicted, or what is wrong with them."""
     columns: dict[str, list[str]] = field(default_factory=dict)
     """Further columns of a list."""
     missing: dict[Path, str] = field(default_factory=dict)
@@ -132,7 +133,7 @@ class Walk:
 
     def matching(self, folder: Path) -> list[Path]:
         """The files of one folder that have one of the suffixes."""
-        return sorted(f for f in folder.iterdir() if not f.name.startswith(".") and f.suffix.lower() in self.suffixes)
+        return sorted(f for f in folder.iterdir() if not f.name.startswith(".") and self._has(f))
 
     def below(self, folder: Path) -> list[Path]:
         """The matching files of a folder and of all below it."""
@@ -151,7 +152,7 @@ class Walk:
     def stray(self, folder: Path) -> None:
         """Count the files of a folder, which belong to no class."""
         for entry in sorted(folder.iterdir()):
-            if entry.is_file() and entry.suffix.lower() in self.suffixes and not entry.name.startswith("."):
+            if entry.is_file() and self._has(entry) and not entry.name.startswith("."):
                 self.others.append(str(entry.relative_to(self.root)))
             elif entry.is_file():
                 self._fits(entry)
@@ -159,11 +160,14 @@ class Walk:
     def _fits(self, file: Path) -> bool:
         if file.name.startswith("."):
             self.hidden += 1
-        elif file.suffix.lower() not in self.suffixes:
+        elif not self._has(file):
             self.others.append(str(file.relative_to(self.root)))
         else:
             return True
         return False
+
+    def _has(self, file: Path) -> bool:
+        return file.name.lower().endswith(self.suffixes)  # .nii.gz is one
 
     def passed(self) -> str:
         """What was passed over, in words."""

@@ -56,6 +56,7 @@ def _culprit(step: int, batches: list[Batch], model: nn.Module, task: Task, runt
             batch = task.augment(batch.to(runtime.device), runtime.rng)
             with runtime.autocast():
                 loss = task.loss(model(**batch.inputs), batch)
+            assert loss is not None
             if layers:
                 return f"first layer whose output is not finite: {layers[0]}"
             if not loss.isfinite():

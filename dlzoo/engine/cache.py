@@ -20,6 +20,8 @@ from dlzoo.task import Columns, Task
 
 FEW = 2000
 """Pieces of a file each that are all encoded, and seen to be whole, before the first update."""
+AT_ONCE = 2**26
+"""Bytes of large pieces that are encoded together, about."""
 Progress = Callable[[Iterable[int]], Iterable[int]]
 
 
@@ -34,10 +36,10 @@ def kept(task: Task, pieces: Pieces, progress: Progress = iter) -> Source:
     """What the batches of a split that is read again and again are gathered from: a cache, if pieces cannot gather."""
     if hasattr(pieces, "gather"):
         return Direct(pieces)
-    if task.ragged or not decoded(pieces):
+    if not decoded(pieces):
         return Kept(task, pieces, progress)
-    growing = Growing(task, pieces)
-    return growing if growing.columns else growing.fresh
+    growing = None if task.ragged else Growing(task, pieces)
+    return growing if growing is not None and growing.columns else Fresh(task, pieces)
 
 
 def decoded(pieces: Pieces) -> bool:
@@ -56,8 +58,10 @@ class Kept:
             name: (_Ragged if name in task.ragged else _Dense)(tensor, self.count, limit)
             for name, tensor in first.items()
         }
-        for start in progress(range(0, self.count, CHUNK)):
-            indices = range(start, min(start + CHUNK, self.count))
+        size = sum(tensor.numel() * tensor.element_size() for tensor in first.values())
+        step = max(1, min(CHUNK, AT_ONCE // max(1, size)))
+        for start in progress(range(0, self.count, step)):
+            indices = range(start, min(start + step, self.count))
             found = encode_many(task, pieces, indices)
             here = {name: values[0] for name, values in found.items()}
             alike(here, first, task.ragged, pieces.source(start))

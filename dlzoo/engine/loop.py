@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -36,6 +36,7 @@ def train_step(
         batch = task.augment(batch.to(runtime.device), runtime.rng)
         with runtime.autocast():
             loss = task.loss(model(**batch.inputs), batch)
+        assert loss is not None
         runtime.backward(loss, count)
         losses.append(loss.detach())
     total = losses[0] if len(losses) == 1 else sum(losses, torch.zeros((), device=runtime.device))
@@ -130,15 +131,17 @@ def evaluate(
     detail: bool = False,
     keep: int = 0,
     sink: Sink | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Scores:
     """Score every sample of `batches` once (over all processes); memory does not grow with their number.
 
-    detail: intervals and the trivial baseline as well. keep: answers and truths to keep for figures. The mode that the
-    model was in, training or not, is what it is in afterwards.
+    detail: intervals and the trivial baseline as well. keep: answers and truths to keep for figures. options: of the
+    task's `answer`, which is then scored as that of a task that generates is. The mode that the model was in, training
+    or not, is what it is in afterwards.
     """
     was_training = model.training
     model.eval()
-    tally = _Tally(task, detail and bool(task.baseline), keep, sink)
+    tally = _Tally(task, detail and bool(task.baseline), keep, sink, options or {})
     try:
         with torch.inference_mode():
             for batch in batches:
@@ -151,8 +154,10 @@ def evaluate(
 class _Tally:
     """The running sums of an evaluation."""
 
-    def __init__(self, task: Task, baseline: bool, keep: int, sink: Sink | None):
-        self.task, self.keep, self.sink = task, keep, sink
+    def __init__(self, task: Task, baseline: bool, keep: int, sink: Sink | None, options: Mapping[str, Any]):
+        self.task, self.keep, self.sink, self.options = task, keep, sink, options
+        self.asks = task.generates or bool(options)
+        """Whether the answers that are scored come from `answer`."""
         self.metrics = task.metrics()
         self.guesses = task.metrics() if baseline else None
         self.loss, self.terms, self.samples = 0.0, 0, 0
@@ -162,30 +167,33 @@ class _Tally:
     def add(self, model: nn.Module, batch: Batch, runtime: Runtime) -> None:
         task = self.task
         with runtime.autocast():
-            outputs = None if task.generates else model(**batch.inputs)
-            loss = None if task.generates else task.loss(outputs, batch)
+            outputs = None if self.asks else model(**batch.inputs)
+            loss = None if self.asks else task.loss(outputs, batch)
         if loss is not None:
             self.loss += float(loss)
             self.terms += batch.count
         self.samples += len(batch.indices)
         wanted = self.sink is not None or len(self.answers) < self.keep
-        if not task.generates:
+        if not self.asks:
             task.update(self.metrics, outputs, batch)
-        if wanted or task.generates or self.guesses is not None:
-            self._answers(model, outputs, batch, wanted)
+        if wanted or self.asks or self.guesses is not None:
+            self._answers(model, outputs, batch, wanted, runtime)
 
-    def _answers(self, model: nn.Module, outputs: Any, batch: Batch, wanted: bool) -> None:
+    def _answers(self, model: nn.Module, outputs: Any, batch: Batch, wanted: bool, runtime: Runtime) -> None:
         task, truths = self.task, self.task.truth(batch)
         if self.guesses is not None:
             guesses = task.guess(batch)
             for metric in self.guesses:
                 metric.update(guesses, truths)
-        if not wanted and not task.generates:
+        if not wanted and not self.asks:
             return
-        answers = task.answer(model, batch) if task.generates else task.decode(outputs, batch)
-        if task.generates:
+        if self.asks:
+            with runtime.autocast():
+                answers = task.answer(model, batch, **self.options)
             for metric in self.metrics:
                 metric.update(answers, truths)
+        else:
+            answers = task.decode(outputs, batch)
         if self.sink is not None:
             self.sink(batch, answers, truths)
         room = max(0, self.keep - len(self.answers))

@@ -1,11 +1,12 @@
 """torch's optimizers from the sections of a config, their groups, and their state by the names of the weights."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
 import torch
 from torch import Tensor, nn
 
+from dlzoo.engine.weights import named
 from dlzoo.errors import RunError
 from dlzoo.optim import Optimizer
 
@@ -32,25 +33,35 @@ def fused(config: Optimizer, device: torch.device) -> bool:
     return config.name in FUSED and (device.type == "cpu" or config.name != "adagrad")
 
 
-def build(config: Optimizer, model: nn.Module, device: torch.device) -> torch.optim.Optimizer:
+def build(
+    config: Optimizer, model: nn.Module, device: torch.device, factors: Mapping[str, float] | None = None
+) -> torch.optim.Optimizer:
     """The optimizer that `config` names, over the weights of `model` that are trained.
 
-    Biases and the weights of norms (all that have fewer than two dimensions) do not decay.
+    Biases and the weights of norms (all that have fewer than two dimensions) do not decay. `factors` on the learning
+    rate are by patterns of names, the last that matches counts; raises ConfigError for one that matches no weight.
     """
     arguments = {key: value for key, value in asdict(config).items() if key not in ("name", "weight_decay", "fused")}
     if config.name in FUSED and fused(config, device):
         arguments["fused"] = True
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = {config.weight_decay: [p for p in trained if p.ndim >= 2 or not config.weight_decay]}
-    groups[0.0] = [p for p in trained if p.ndim < 2 or not config.weight_decay]
+    weights = dict(_trained(model))
+    factor = dict.fromkeys(weights, 1.0)
+    for pattern, value in (factors or {}).items():
+        factor |= dict.fromkeys(named(weights, pattern, "train.lr_factors"), value)
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for decays in (True, False):
+        for name, weight in weights.items():
+            if (weight.ndim >= 2) == decays:
+                groups.setdefault((config.weight_decay * decays, factor[name]), []).append(weight)
     return CLASSES[config.name](
-        [{"params": of, "weight_decay": decay} for decay, of in groups.items() if of], **arguments
+        [{"params": of, "weight_decay": decay, "factor": by} for (decay, by), of in groups.items()], **arguments
     )
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Give every group of weights the learning rate, times its own factor where it has one."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("factor", 1.0)
 
 
 def state(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:

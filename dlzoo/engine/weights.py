@@ -1,15 +1,26 @@
-"""Named tensors to a safetensors file and back: contiguous, shared ones stored once, no pickle."""
+"""Named tensors: chosen by a pattern; to a safetensors file and back, shared ones stored once, no pickle."""
 
+import fnmatch
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from dlzoo import jsontext
-from dlzoo.errors import RunError, printable
+from dlzoo.errors import ConfigError, RunError, first_few, printable
 
 LARGEST_HEADER = 16_000_000
 """Bytes of names, shapes and places; a hundred thousand tensors have about 10 MB of them."""
+
+
+def named(weights: Iterable[str], pattern: str, key: str) -> list[str]:
+    """The names that a pattern with * and ? matches. Raises ConfigError, at `key`, for one that matches none."""
+    names = list(weights)
+    if not (found := fnmatch.filter(names, pattern)):
+        known = f"the names are {first_few(names)}"
+        raise ConfigError([f"{key}: no weight is called '{printable(pattern)}'; {known}"])
+    return found
 
 
 def save(path: Path, tensors: dict[str, Tensor]) -> None:

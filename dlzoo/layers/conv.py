@@ -23,7 +23,7 @@ def conv_norm(
 def init_convs(model: nn.Module) -> None:
     """Kaiming-normal weights by fan-out for every convolution (He et al., 2015, arXiv:1502.01852), zero biases."""
     for module in model.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d | nn.Conv3d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
@@ -34,20 +34,6 @@ def large_enough(image_size: int | None, needed: int) -> None:
     if image_size is not None and image_size < needed:
         size, least = f"{image_size}x{image_size}", f"{needed}x{needed}"
         raise ConfigError([f"model: pictures of {size} are smaller than the {least} that it needs"])
-
-
-def take_channels(conv: nn.Module, channels: int) -> None:
-    """Let a network's first convolution take so many channels."""
-    assert isinstance(conv, (nn.Conv2d, nn.Conv3d))
-    conv.in_channels, conv.weight = channels, nn.Parameter(for_channels(conv.weight.detach(), channels))
-
-
-def for_channels(weight: Tensor, channels: int) -> Tensor:
-    """A convolution's weights for other channels, each the mean of those for red, green and blue, of the same sum."""
-    if weight.shape[1] == channels:
-        return weight
-    mean = weight.mean(1, keepdim=True)
-    return mean.expand(-1, channels, *mean.shape[2:]) * (weight.shape[1] / channels)
 
 
 class CausalConv(nn.Conv1d):

@@ -1,7 +1,8 @@
-"""Area under the ROC curve, exact while the scores fit, binned beyond."""
+"""How well scores rank: area under the ROC curve, average precision; exact while the scores fit, binned beyond."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ CAP = 250_000
 """Scores (rows times classes) that are kept as they are."""
 SAMPLE = 200_000
 """Rows, evenly spread, that an interval is computed from."""
+Statistic = Callable[[Array, Array], Array]
+"""A number from how many negatives and positives (..., bins) lie in bins of rising scores."""
 EDGE = 20.0
 """Bins span log-odds from -20 to 20; float32 has no probability above 1 / (1 + e^-17) but 1."""
 
@@ -19,14 +22,15 @@ EDGE = 20.0
 class AUROC:
     """Scores of K classes against labels: one against the rest, averaged over the classes with rows in and out.
 
-    Of two classes the second is the positive one. Up to 250,000 scores are kept, and the area is exact (ties count
-    half); beyond, it comes from up to 8,192 bins of log-odds a class, and a thinned, evenly spread part of the rows is
-    kept for the interval.
+    Of two classes the second is the positive one, unless rows have any number of labels (`many`). Up to 250,000 scores
+    are kept, and the area is exact (ties count half); beyond, it comes from up to 8,192 bins of log-odds a class, and a
+    thinned, evenly spread part of the rows is kept for the interval.
     """
 
-    def __init__(self, classes: int, cap: int = CAP):
-        self.classes = classes
-        self.columns = 1 if classes == 2 else classes
+    def __init__(self, classes: int, cap: int = CAP, many: bool = False):
+        self.classes, self.many = classes, many
+        self.pair = classes == 2 and not many
+        self.columns = 1 if self.pair else classes
         self.bins = max(64, min(8192, 1_000_000 // self.columns))
         self.cap = max(1, cap // self.columns)
         self.chunks: list[tuple[Array, Array]] = []
@@ -35,9 +39,9 @@ class AUROC:
         self.histogram: Array | None = None
 
     def add(self, probabilities: Array, labels: Array) -> None:
-        """Take in probabilities (B, K) and class numbers (B,)."""
-        scores = probabilities[:, 1:] if self.classes == 2 else probabilities
-        kind = np.uint8 if self.classes <= 256 else np.int32
+        """Take in probabilities (B, K) and class numbers (B,), of many labels whether each class is there (B, K)."""
+        scores = probabilities[:, 1:] if self.pair else probabilities
+        kind = np.bool_ if self.many else np.uint8 if self.classes <= 256 else np.int32
         first = -self.rows % self.every
         self.rows += len(labels)
         self._keep(scores[first :: self.every].astype(np.float32), labels[first :: self.every].astype(kind))
@@ -55,7 +59,7 @@ class AUROC:
     def _all(self) -> tuple[Array, Array]:
         """Every row that is kept: scores (N, columns) and labels (N,)."""
         if not self.chunks:
-            return np.zeros((0, self.columns), np.float32), np.zeros(0, np.uint8)
+            return np.zeros((0, self.columns), np.float32), np.zeros((0, self.columns) if self.many else 0, np.uint8)
         return np.concatenate([s for s, _ in self.chunks]), np.concatenate([y for _, y in self.chunks])
 
     def _thin(self) -> None:
@@ -80,17 +84,42 @@ class AUROC:
                 self.histogram[k] += counts.reshape(2, -1)
 
     def _positive(self, labels: Array, column: int) -> Array:
-        return labels == (1 if self.classes == 2 else column)
+        return labels[:, column] > 0 if self.many else labels == (1 if self.pair else column)
+
+    def curve(self, column: int) -> tuple[Array, Array]:
+        """Scores of one class and whether each row is of it, for the rows that are kept; of two classes, ask for 1."""
+        scores, labels = self._all()
+        return (scores[:, 0], labels == column) if self.pair else (scores[:, column], self._positive(labels, column))
 
     def value(self) -> float:
         """The area, averaged over classes; nan where no class has both positives and negatives."""
+        return _mean(self._each(_exact, _area))
+
+    def precisions(self) -> Array:
+        """The average precision of each class (K,): the sum of precisions, each times the recall that it adds; nan for
+        a class without positives.
+        """
+        return self._each(_exact_precision, _precision)
+
+    def _each(self, exact: Callable[[Array, Array], float], binned: Statistic) -> Array:
         if self.histogram is not None:
-            return _mean(np.array([_area(h[0], h[1]) for h in self.histogram]))
+            return np.array([binned(h[0], h[1]) for h in self.histogram])
         scores, labels = self._all()
-        return _mean(np.array([_exact(scores[:, k], self._positive(labels, k)) for k in range(self.columns)]))
+        return np.array([exact(scores[:, k], self._positive(labels, k)) for k in range(self.columns)])
 
     def interval(self) -> tuple[float, float]:
-        """95 % about `value`, by bootstrap of up to 200,000 rows in 2,000 groups, on 256 quantile bins a class."""
+        """95 % about `value`: see `around`."""
+        return self.around(self.value(), _area)
+
+    def precision_interval(self) -> tuple[float, float]:
+        """95 % about the mean of `precisions`: see `around`."""
+        return self.around(_mean(self.precisions()), _precision)
+
+    def around(self, value: float, statistic: Statistic) -> tuple[float, float]:
+        """95 % about a `value` that is the mean of a statistic over classes.
+
+        By bootstrap of up to 200,000 rows in 2,000 groups, on 256 quantile bins a class.
+        """
         step = -(-self.kept // SAMPLE) or 1
         scores, labels = (kept[::step] for kept in self._all())
         groups = min(2000, len(labels))
@@ -98,16 +127,18 @@ class AUROC:
             return float("nan"), float("nan")
         group = np.arange(len(labels)) % groups
         columns = range(self.columns)
-        areas = np.stack([self._replicas(scores[:, k], self._positive(labels, k), group, groups) for k in columns])
+        areas = np.stack(
+            [self._replicas(scores[:, k], self._positive(labels, k), group, groups, statistic) for k in columns]
+        )
         with np.errstate(invalid="ignore"):
             defined = np.isfinite(areas)
             mean = np.where(defined, areas, 0).sum(0) / np.where(defined.any(0), defined.sum(0), np.nan)
         spread = (mean[1:] - mean[0]) * np.sqrt(len(labels) / self.rows)
-        low, high = percentiles(self.value() + spread)
+        low, high = percentiles(value + spread)
         return max(low, 0.0), min(high, 1.0)
 
-    def _replicas(self, scores: Array, positive: Array, group: Array, groups: int) -> Array:
-        """The area of all rows, then that of each replica."""
+    def _replicas(self, scores: Array, positive: Array, group: Array, groups: int, statistic: Statistic) -> Array:
+        """The statistic of all rows, then that of each replica."""
         edges = np.unique(np.quantile(scores, np.linspace(0, 1, 256), method="nearest"))
         bins = len(edges)
         place = np.searchsorted(edges, scores, side="right") - 1
@@ -115,7 +146,7 @@ class AUROC:
         counts = counts.reshape(groups, 2 * bins).astype(np.float64)
         drawn = [weights @ counts for weights in resample(groups, 500)]
         every = np.concatenate([counts.sum(0)[None], *drawn]).reshape(-1, 2, bins)
-        return _area(every[:, 0], every[:, 1])
+        return statistic(every[:, 0], every[:, 1])
 
     def state_dict(self) -> dict[str, Any]:
         scores, labels = self._all()
@@ -155,6 +186,21 @@ def _area(negative: Array, positive: Array) -> Array:
     below = np.cumsum(negative, -1) - negative / 2
     with np.errstate(divide="ignore", invalid="ignore"):
         return (positive * below).sum(-1) / negative.sum(-1) / positive.sum(-1)
+
+
+def _exact_precision(scores: Array, positive: Array) -> float:
+    """The same as `_precision`, a bin for each different score."""
+    different, places = np.unique(scores, return_inverse=True)
+    negatives, positives = (np.bincount(places[which], minlength=len(different)) for which in (~positive, positive))
+    return float(_precision(negatives, positives))
+
+
+def _precision(negative: Array, positive: Array) -> Array:
+    """The average precision from counts in ascending bins (..., bins)."""
+    hits, false = (np.cumsum(counts[..., ::-1], -1) for counts in (positive, negative))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precision = np.where(hits > 0, hits / (hits + false), 0)
+        return (precision * positive[..., ::-1]).sum(-1) / positive.sum(-1)
 
 
 def _mean(areas: Array) -> float:

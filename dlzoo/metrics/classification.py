@@ -1,4 +1,4 @@
-"""One label a sample: accuracy, macro-F1, AUROC, top-5, calibration."""
+"""One label a sample: accuracy, macro-F1, AUROC, top-5, calibration, sensitivity and specificity of each class."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from dlzoo.metrics.auroc import AUROC
 from dlzoo.metrics.bootstrap import Array, Groups, percentiles
 from dlzoo.metrics.metric import Answer, Metric
+from dlzoo.metrics.proportion import share, wilson
 
 BINS = 15
 """Bins of confidence for the calibration error."""
@@ -17,9 +18,11 @@ BINS = 15
 class Classification(Metric):
     """Reads `label` and `scores` of answers, `label` of truths.
 
-    accuracy; macro_f1, over the classes that occur in answers or truths; auroc, see metrics/auroc.py; ece, the expected
-    calibration error: the mean gap between confidence and accuracy in 15 equal bins of confidence (Guo et al., 2017),
-    weighted by their samples; top5, where there are more than five classes.
+    Of the labels: accuracy; macro_f1, over the classes that occur in answers or truths; `sensitivity.CLASS`, the
+    share of its samples that are answered as it, and `specificity.CLASS`, the share of all others that are not, with
+    Wilson's intervals. Of the scores: auroc, see metrics/auroc.py; top5, where there are more than five classes. Of
+    both: ece, the expected calibration error: the mean gap between the score of the answered class and accuracy in 15
+    equal bins of that score (Guo et al., 2017), weighted by their samples.
 
     State: K x K counts, up to 250,000 scores, 2,000 groups of 46 sums.
     """
@@ -35,18 +38,18 @@ class Classification(Metric):
 
     def update(self, answers: list[Answer], truths: list[Answer]) -> None:
         scores = np.array([[answer["scores"][name] for name in self.classes] for answer in answers], np.float32)
-        labels = np.array([self.index[truth["label"]] for truth in truths])
-        self.update_arrays(scores.reshape(-1, len(self.classes)), labels)
+        labels, answered = ([self.index[each["label"]] for each in given] for given in (truths, answers))
+        self.update_arrays(scores.reshape(-1, len(self.classes)), np.array(labels), np.array(answered))
 
-    def update_arrays(self, probabilities: Array, labels: Array) -> None:
-        """The fast path: probabilities (B, K) float32 and class numbers (B,)."""
+    def update_arrays(self, probabilities: Array, labels: Array, answered: Array | None = None) -> None:
+        """The fast path: probabilities (B, K) float32, class numbers (B,), and those answered, else the likeliest."""
         if not len(labels):
             return
-        answers, K = probabilities.argmax(1), len(self.classes)
+        answers, K = probabilities.argmax(1) if answered is None else answered, len(self.classes)
         self.confusion += np.bincount(labels * K + answers, minlength=K * K).reshape(K, K)
         self.auroc.add(probabilities, labels)
         own = probabilities[np.arange(len(labels)), labels]
-        confidence = probabilities.max(1).astype(np.float64)
+        confidence = probabilities[np.arange(len(labels)), answers].astype(np.float64)
         bins = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
         sums = np.zeros((len(labels), 1 + 3 * BINS))
         rows = np.arange(len(labels))
@@ -72,7 +75,18 @@ class Classification(Metric):
         }
         if len(self.classes) > 5:
             numbers["top5"] = float("nan") if nothing else _top5(total)[0]
+        for name, (hits, of) in self._shares().items():
+            numbers |= zip(self._named(name), share(hits, of), strict=True)
         return {name: float(value) for name, value in numbers.items()}
+
+    def _shares(self) -> dict[str, tuple[Array, Array]]:
+        """Hits and samples (K,) of each class, by what their quotient is."""
+        both, own, answered = np.diag(self.confusion), self.confusion.sum(1), self.confusion.sum(0)
+        others = self.count - own
+        return {"sensitivity": (both, own), "specificity": (others - (answered - both), others)}
+
+    def _named(self, name: str) -> list[str]:
+        return [f"{name}.{of}" for of in self.classes]
 
     def intervals(self) -> dict[str, tuple[float, float]]:
         if not self.count:
@@ -85,6 +99,9 @@ class Classification(Metric):
         }  # none for ece: a bootstrap of it is biased upwards, its bins' errors being absolute
         if len(self.classes) > 5:
             found["top5"] = self.groups.interval(_top5)
+        for name, (hits, of) in self._shares().items():
+            low, high = (limit.tolist() for limit in wilson(hits, of))
+            found |= zip(self._named(name), zip(low, high, strict=True), strict=True)
         return found
 
     def _resampled(self, replicas: int = 1000) -> tuple[Array, Array]:
@@ -108,8 +125,7 @@ class Classification(Metric):
 
     def curve(self, column: int) -> tuple[Array, Array]:
         """Scores of one class and whether each row is of it, for rows that AUROC keeps; of two classes, ask for 1."""
-        scores, labels = self.auroc._all()
-        return scores[:, 0 if len(self.classes) == 2 else column], labels == column
+        return self.auroc.curve(column)
 
     def state_dict(self) -> dict[str, Any]:
         return {"confusion": self.confusion, "auroc": self.auroc.state_dict(), "groups": self.groups.state_dict()}

@@ -1,5 +1,6 @@
 """ConvNeXt: a ConvNet for the 2020s (Liu et al., 2022, arXiv:2201.03545)."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -12,6 +13,7 @@ from dlzoo.layers.activation import activation as activate
 from dlzoo.layers.conv import large_enough
 from dlzoo.layers.drop_path import DropPath, rising
 from dlzoo.layers.norm import MapNorm
+from dlzoo.layers.published import address, first_for, renamed
 from dlzoo.registry import MODELS
 
 SIZES = {  # blocks and channels of the four stages; those below tiny are timm's
@@ -22,6 +24,24 @@ SIZES = {  # blocks and channels of the four stages; those below tiny are timm's
     "tiny": ([3, 3, 9, 3], [96, 192, 384, 768]),
     "small": ([3, 3, 27, 3], [96, 192, 384, 768]),
     "base": ([3, 3, 27, 3], [128, 256, 512, 1024]),
+}
+
+
+NAMES = {  # torchvision's: ours
+    r"classifier\.2": "",
+    r"classifier\.0\.": "norm.",
+    r"features\.0\.": "stem.",
+} | {
+    pattern: name
+    for stage in range(4)
+    for pattern, name in {
+        rf"features\.{2 * stage}\.(\d+)\.": rf"downs.{stage - 1}.\1.",
+        rf"features\.{2 * stage + 1}\.(\d+)\.block\.0\.": rf"stages.{stage}.\1.conv.",
+        rf"features\.{2 * stage + 1}\.(\d+)\.block\.2\.": rf"stages.{stage}.\1.norm.",
+        rf"features\.{2 * stage + 1}\.(\d+)\.block\.3\.": rf"stages.{stage}.\1.up.",
+        rf"features\.{2 * stage + 1}\.(\d+)\.block\.5\.": rf"stages.{stage}.\1.down.",
+        rf"features\.{2 * stage + 1}\.(\d+)\.layer_scale": rf"stages.{stage}.\1.scale",
+    }.items()
 }
 
 
@@ -58,6 +78,8 @@ class ConvNeXt(nn.Module):
         activation: of every block
         drop_path: share of the samples for which the last block is skipped in training, rising to it from 0
         layer_scale: initial scale of every residual branch
+        pretrained: weights to begin with: a .safetensors, .pt or .pth file with torchvision's names, or true to
+            download torchvision's own; they are used to task.normalize imagenet
         out: the last map, normalised; its mean, normalised, as in the paper; or a pyramid of the maps of all stages
     """
 
@@ -72,12 +94,16 @@ class ConvNeXt(nn.Module):
         activation: Activation = "gelu",
         drop_path: Share = 0.0,
         layer_scale: Amount = 1e-6,
+        pretrained: str | bool = False,
         out: Literal["map", "vector", "pyramid"] = "map",
     ):
         super().__init__()
         depths, dims = depths or SIZES[size][0], dims or SIZES[size][1]
         if len(depths) != len(dims):
             raise ConfigError([f"model.dims: {len(dims)} stages, but model.depths has {len(depths)}"])
+        usual = size in ("tiny", "small", "base") and (depths, dims) == SIZES[size] and activation == "gelu"
+        self.arch = f"convnext_{size}" if usual else None
+        """Its name in torchvision, if it has one."""
         if patch is None:
             patch = 4 if image_size is None or image_size > 64 else 2 if image_size >= 16 else 1
         strides = tuple(patch * 2**i for i in range(len(dims)))
@@ -102,6 +128,17 @@ class ConvNeXt(nn.Module):
         self.features = Features(out, dims[-1], 1 if out == "vector" else strides[-1])
         if out == "pyramid":
             self.features = Features(out, tuple(dims), strides)
+
+    def published(self) -> str:
+        """The address of torchvision's weights."""
+        return address(self.arch)
+
+    def adapt(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights of a whole network of torchvision as this one's: without the classifier, for these channels."""
+        own = {name: value.flatten() if value.ndim == 3 else value for name, value in renamed(state, NAMES).items()}
+        (first, _) = self.stem
+        assert isinstance(first, nn.Conv2d)
+        return first_for(own, "stem.0.weight", first.in_channels)
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
         maps = []

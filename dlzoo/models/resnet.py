@@ -1,5 +1,6 @@
 """ResNet: deep residual learning for image recognition (He et al., 2015, arXiv:1512.03385)."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from torch import Tensor, nn
@@ -8,6 +9,7 @@ from dlzoo.choices import Activation, Count
 from dlzoo.features import Features
 from dlzoo.layers.activation import activation as activate
 from dlzoo.layers.conv import init_convs, large_enough
+from dlzoo.layers.published import address, first_for, renamed
 from dlzoo.registry import MODELS
 
 STAGES = {  # depth: blocks of each stage
@@ -88,6 +90,8 @@ class ResNet(nn.Module):
         width: channels of the first stage; each later stage has twice as many
         activation: after every convolution, and after every sum
         stem: imagenet quarters the picture, half halves it, cifar leaves it whole; auto is cifar up to 64 pixels
+        pretrained: weights to begin with: a .safetensors, .pt or .pth file with torchvision's names, or true to
+            download torchvision's own; they are used to task.normalize imagenet
         out: the last map, or a pyramid of all four
     """
 
@@ -99,12 +103,16 @@ class ResNet(nn.Module):
         width: Count = 64,
         activation: Activation = "relu",
         stem: Literal["auto", "imagenet", "half", "cifar"] = "auto",
+        pretrained: str | bool = False,
         out: Literal["map", "pyramid"] = "map",
     ):
         super().__init__()
         if stem == "auto":
             stem = "cifar" if image_size is not None and image_size <= 64 else "imagenet"
         kernel, stride, start = STEMS[stem]
+        usual = width == 64 and stem == "imagenet" and activation == "relu" and depth > 10
+        self.arch = f"resnet{depth}" if usual else None
+        """Its name in torchvision, if it has one."""
         large_enough(image_size, 8 * start)
         self.conv1 = nn.Conv2d(in_channels, width, kernel, stride, kernel // 2, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
@@ -128,6 +136,14 @@ class ResNet(nn.Module):
         self.features = Features("map", dim, start * 8)
         if self.pyramid:
             self.features = Features("pyramid", tuple(dims), tuple(start * 2**i for i in range(4)))
+
+    def published(self) -> str:
+        """The address of torchvision's weights."""
+        return address(self.arch)
+
+    def adapt(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights of a whole network as this one's: without the classifier, for these channels."""
+        return first_for(renamed(state, {"fc": ""}), "conv1.weight", self.conv1.in_channels)
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
         x = self.maxpool(self.activation(self.bn1(self.conv1(x))))

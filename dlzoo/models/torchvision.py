@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dlzoo.errors import ConfigError, did_you_mean, printable
 from dlzoo.features import Features
-from dlzoo.layers.conv import for_channels, take_channels
+from dlzoo.layers.published import address, first_for, take_channels
 from dlzoo.registry import MODELS
 
 SIZE = 224
@@ -81,16 +81,13 @@ class Torchvision(nn.Module):
 
     def published(self) -> str:
         """The address of torchvision's own weights, the best that there are."""
-        from torchvision.models import get_model_weights
-
-        return str(get_model_weights(self.arch).DEFAULT.url)
+        return address(self.arch)
 
     def adapt(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The weights of a whole network of torchvision as this one's: without the classifier, for these channels."""
         own = {DENSE.sub(r"\1\2", name): tensor for name, tensor in state.items()}
         own = {name: own[name] for name in own if name not in self.left_out and not name.startswith(AUXILIARY)}
-        if self.first in own:
-            own[self.first] = for_channels(own[self.first], self.in_channels)
+        own = first_for(own, self.first, self.in_channels)
         return {f"network.{name}": tensor for name, tensor in own.items()}
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dlzoo.choices import Count
 from dlzoo.features import Features
-from dlzoo.layers.conv import for_channels, take_channels
+from dlzoo.layers.published import address, first_for, take_channels
 from dlzoo.registry import MODELS
 
 
@@ -60,17 +60,13 @@ class TorchvisionSegmentation(nn.Module):
 
     def published(self) -> str:
         """The address of torchvision's own weights."""
-        from torchvision.models import get_model_weights
-
-        return str(get_model_weights(self.arch).DEFAULT.url)
+        return address(self.arch)
 
     def adapt(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The weights of a whole network of torchvision as this one's: without its classes, for these channels."""
         own = {name: value for name, value in state.items() if not name.startswith(("aux_classifier", *self.last))}
         own |= {name: value for name, value in self.state_dict().items() if name.startswith(self.last)}
-        if self.first in own:
-            own[self.first] = for_channels(own[self.first], self.in_channels)
-        return own
+        return first_for(own, self.first, self.in_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         found = self.backbone(x)

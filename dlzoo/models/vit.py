@@ -1,5 +1,6 @@
 """ViT: an image is worth 16x16 words (Dosovitskiy et al., 2020, arXiv:2010.11929)."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -8,8 +9,33 @@ from torch import Tensor, nn
 from dlzoo.choices import Count, Gate, Share
 from dlzoo.errors import ConfigError
 from dlzoo.features import Features
+from dlzoo.layers.published import address, first_for, for_patches, renamed
 from dlzoo.layers.transformer import Blocks
 from dlzoo.registry import MODELS
+
+ARCHS = {  # width, depth, heads, patch: torchvision's name
+    (768, 12, 12, 16): "vit_b_16",
+    (768, 12, 12, 32): "vit_b_32",
+    (1024, 24, 16, 16): "vit_l_16",
+    (1024, 24, 16, 32): "vit_l_32",
+    (1280, 32, 16, 14): "vit_h_14",
+}
+NAMES = {  # torchvision's: ours
+    r"heads": "",
+    r"class_token": "token",
+    r"conv_proj\.": "patches.",
+    r"encoder\.pos_embedding": "position",
+    r"encoder\.ln\.": "blocks.norm.",
+} | {
+    rf"encoder\.layers\.encoder_layer_(\d+)\.{theirs}": rf"blocks.blocks.\1.{ours}"
+    for theirs, ours in {
+        r"ln_([12])\.": r"norm\2.",
+        r"self_attention\.in_proj_": "attention.qkv.",
+        r"self_attention\.out_proj\.": "attention.out.",
+        r"mlp\.(?:0|linear_1)\.": "mlp.up.",
+        r"mlp\.(?:3|linear_2)\.": "mlp.down.",
+    }.items()
+}
 
 
 @MODELS.register("vit")
@@ -29,6 +55,8 @@ class ViT(nn.Module):
         activation: of the feed-forward networks; swiglu has a gate
         dropout: share dropped of the embedding and of every residual branch
         drop_path: share of the samples for which the last block is skipped in training, rising to it from 0
+        pretrained: weights to begin with: a .safetensors, .pt or .pth file with torchvision's names, or true to
+            download torchvision's own; they are used to task.normalize imagenet
         out: the features of every patch, or those of the class token
     """
 
@@ -44,6 +72,7 @@ class ViT(nn.Module):
         activation: Gate = "gelu",
         dropout: Share = 0.0,
         drop_path: Share = 0.0,
+        pretrained: str | bool = False,
         out: Literal["map", "vector"] = "map",
     ):
         super().__init__()
@@ -53,6 +82,8 @@ class ViT(nn.Module):
             raise ConfigError(
                 [f"model.patch: patches of {patch} pixels do not divide pictures of {image_size}x{image_size}"]
             )
+        self.arch = ARCHS.get((dim, depth, heads, patch)) if activation == "gelu" and not hidden else None
+        """Its name in torchvision, if it has one."""
         self.patches = nn.Conv2d(in_channels, dim, patch, patch)
         self.token = nn.Parameter(torch.zeros(1, 1, dim))
         self.position = nn.Parameter(torch.empty(1, (image_size // patch) ** 2 + 1, dim))
@@ -71,6 +102,16 @@ class ViT(nn.Module):
             nn.init.trunc_normal_(weight, std=0.02)
         self.out = out
         self.features = Features("vector", dim) if out == "vector" else Features("map", dim, patch)
+
+    def published(self) -> str:
+        """The address of torchvision's weights."""
+        return address(self.arch)
+
+    def adapt(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights of a whole network of torchvision as this one's: without the classifier, for these pictures."""
+        own = first_for(renamed(state, NAMES), "patches.weight", self.patches.in_channels)
+        count = self.position.shape[1] - 1
+        return {name: for_patches(value, count) if name == "position" else value for name, value in own.items()}
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.patches(x)

@@ -36,7 +36,9 @@ __all__ = [
     "plugins",
 ]
 
-FACTS = frozenset({"in_channels", "image_size", "in_features", "vocab_size", "context", "categories", "out"})
+FACTS = frozenset(
+    {"in_channels", "image_size", "in_features", "vocab_size", "frames", "num_classes", "context", "categories", "out"}
+)
 """Parameters of a model that the builder fills from the task when the user leaves them out."""
 IMPORTED = "dlzoo_imported_"
 """The start of the module names of --import files; the rest tells two files of one name apart."""

@@ -103,8 +103,7 @@ class _Source:
         parameters = source.parameters(init, docs, method=True) if init else ()
         shared |= {"parameters": parameters, "attributes": attributes}
         if found.kind == "task":
-            _, facts = next(self.methods(family, "facts"), (self, None))
-            shared["facts"] = tuple(_keys(facts)) if facts else ()
+            shared["facts"] = tuple(_facts([facts for _, facts in self.methods(family, "facts")]))
         elif found.kind == "model":
             _, forward = next(self.methods(family, "forward"), (self, None))
             shared["forward"] = tuple(arg.arg for arg in _arguments(forward)[1:]) if forward else ()
@@ -220,6 +219,14 @@ def _ellipsis(node: ast.expr) -> bool:
 
 def _arguments(node: ast.FunctionDef) -> list[ast.arg]:
     return [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+
+
+def _facts(methods: list[ast.FunctionDef]) -> Iterator[str]:
+    """The keys of the nearest `facts`, and of those that it adds to."""
+    for method in methods:
+        yield from _keys(method)
+        if not any(isinstance(part, ast.Name) and part.id == "super" for part in ast.walk(method)):
+            return
 
 
 def _keys(node: ast.FunctionDef) -> Iterator[str]:

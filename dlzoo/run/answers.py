@@ -37,25 +37,34 @@ def plain(answer: Answer) -> Answer:
 
 
 def flat(answer: Answer) -> dict[str, Any]:
-    """Nested keys joined by dots: {"scores": {"cat": .9}} is {"scores.cat": .9}."""
+    """Nested keys joined by dots: {"scores": {"cat": .9}} is {"scores.cat": .9}; labels by |, as they are read."""
     row: dict[str, Any] = {}
     for key, value in answer.items():
         if isinstance(value, dict):
             row |= {f"{key}.{name}": item for name, item in flat(value).items()}
+        elif key == "labels":
+            row[key] = "|".join(value)
         else:
             row[key] = value
     return row
 
 
 def rows(answer: Answer) -> Iterator[dict[str, Any]]:
-    """The rows of a table that an answer fills: one; where it has lists of one length (a forecast), one a step."""
+    """The rows of a table that an answer fills: one; where it has lists of one length (a forecast), one a step; where
+    it has a list of things (boxes), one a thing, or without any one that has but the source.
+    """
     row = flat(answer)
     lists = {key: value for key, value in row.items() if isinstance(value, list)}
-    if len({len(value) for value in lists.values()}) != 1:
+    if [] in lists.values():
+        yield {key: value for key, value in row.items() if key not in lists}
+    elif things := next((value for value in lists.values() if isinstance(value[0], dict)), None):
+        rest = {key: value for key, value in row.items() if key not in lists}
+        yield from ({**rest, **flat(thing)} for thing in things)
+    elif len({len(value) for value in lists.values()}) != 1:
         yield row
-        return
-    for step, values in enumerate(zip(*lists.values(), strict=True), 1):
-        yield {"source": row.get("source"), "step": step, **row, **dict(zip(lists, values, strict=True))}
+    else:
+        for step, values in enumerate(zip(*lists.values(), strict=True), 1):
+            yield {"source": row.get("source"), "step": step, **row, **dict(zip(lists, values, strict=True))}
 
 
 def cell(value: Any) -> Any:
@@ -79,13 +88,13 @@ def write_json(file: IO[str], answers: Iterable[Answer]) -> None:
 
 
 def write_csv(file: IO[str], answers: Iterable[Answer], keep_formulas: bool = False) -> None:
-    """A header and the rows of each answer; the columns are those of the first that is no error, and `error`."""
+    """A header and the rows of each answer; the columns are those of the first that says something, and `error`."""
     convert = _as_json if keep_formulas else cell
     waiting: list[Answer] = []
     writer = None
     for answer in answers:
         waiting.append(answer)
-        if writer is None and "error" in answer and len(waiting) < 10_000:
+        if writer is None and ("error" in answer or [] in answer.values()) and len(waiting) < 10_000:
             continue
         if writer is None:
             names = dict.fromkeys(["source", *(next(rows(answer), {})), "error"])
@@ -113,15 +122,19 @@ def readable(answer: Answer) -> str:
         return f"error: {error}" if error.startswith(source) else f"{source}: error: {error}"
     if "text" in answer:
         return "\n".join(printable(line) for line in str(answer["text"]).split("\n"))
+    if "labels" in answer:
+        found = [f"{printable(name)} {answer['scores'][name]:.3f}" for name in answer["labels"]]
+        return f"{source}: {', '.join(found) or 'none of the labels'}"
     if "label" in answer:
-        others = sorted(answer.get("scores", {}).items(), key=lambda item: -item[1])[1:3]
+        ranked = sorted(answer.get("scores", {}).items(), key=lambda item: -item[1])
+        others = [(name, score) for name, score in ranked if name != answer["label"]][:2]
         rest = ", ".join(f"{printable(str(name))} {score:.3f}" for name, score in others)
-        return f"{source}: {printable(str(answer['label']))} {answer.get('score', 1):.3f}" + (
-            f"  ({rest})" if rest else ""
-        )
+        rest = f"  ({rest})" if rest else ""
+        when = f"  most from {answer['start']:.1f} to {answer['end']:.1f} s" if "start" in answer else ""
+        return f"{source}: {printable(str(answer['label']))} {answer.get('score', 1):.3f}{rest}{when}"
     steps = [{key: value for key, value in row.items() if key != "source"} for row in rows(answer)]
     if len(steps) == 1:
-        return f"{source}: " + "  ".join(_short(key, value) for key, value in steps[0].items())
+        return f"{source}: " + ("  ".join(_short(key, value) for key, value in steps[0].items()) or "nothing")
     return "\n".join([f"{source}:", *("  " + "  ".join(_short(k, v) for k, v in step.items()) for step in steps)])
 
 

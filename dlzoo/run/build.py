@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -17,7 +16,9 @@ from dlzoo.data.dataset import Dataset, Subset
 from dlzoo.data.skipped import Skipped
 from dlzoo.data.splits import divide
 from dlzoo.engine import foreign
+from dlzoo.engine.weights import named
 from dlzoo.errors import ConfigError, RunError, UserError, WrongKind, first_few, printable
+from dlzoo.layers.low_rank import adapt
 from dlzoo.registry import DATASETS, FACTS, MODELS, TASKS, Entry
 from dlzoo.registry.compatible import unfit
 from dlzoo.registry.parameter import choices_of
@@ -89,7 +90,10 @@ def build_network(config: Config, task: Task, most: int | None = None) -> Networ
             raise _refusal(task, name, problem)
         if most is None and (source := config.model.args.get("pretrained")):  # else all weights come from the run
             begin(backbone, source)
-        return Network(backbone, task.head(backbone))
+        head = task.head(backbone)
+        if config.train.lora is not None:
+            adapt(backbone, config.train.lora)
+        return Network(backbone, head)
 
 
 def begin(backbone: nn.Module, source: str | bool) -> None:
@@ -109,10 +113,7 @@ def freeze(network: Network, patterns: Iterable[str]) -> None:
     """Leave the weights whose names match a pattern as they are. Raises ConfigError for one that matches none."""
     weights = dict(network.named_parameters())
     for pattern in patterns:
-        if not (found := fnmatch.filter(weights, pattern)):
-            names = f"the names are {first_few(list(weights))}"
-            raise ConfigError([f"train.freeze: no weight is called '{printable(pattern)}'; {names}"])
-        for name in found:
+        for name in named(weights, pattern, "train.freeze"):
             weights[name].requires_grad_(False)
     if not any(weight.requires_grad for weight in weights.values()):
         raise ConfigError(["train.freeze: nothing is left to train"])

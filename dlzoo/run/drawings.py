@@ -1,6 +1,6 @@
 """Pictures of answers, saved beside answers.jsonl in the folder that `dlzoo predict -o` names."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,7 @@ def drawn(task: Task, answers: Iterable[Answer], folder: Path) -> Iterator[Answe
         yield answer
 
 
-def _pictures(task: Task, answer: Answer) -> "dict[str, Tensor | Image.Image]":
+def _pictures(task: Task, answer: Answer) -> "Mapping[str, Tensor | Image.Image]":
     path = Path(answer["source"])
     sample = next(task.read(path), None) if path.is_file() else None
     return {} if sample is None or isinstance(sample, DataError) else task.draw(sample, answer)

@@ -26,7 +26,9 @@ from dlzoo.run.agreement import changed
 from dlzoo.run.answers import plain, write_json
 from dlzoo.run.build import build_dataset, build_splits
 from dlzoo.run.folder import closed
+from dlzoo.run.predict import convert
 from dlzoo.run.resolve import workers
+from dlzoo.run.scores import number, show
 from dlzoo.task import Batch, Task
 
 
@@ -38,14 +40,17 @@ def score(
     batch_size: int,
     write: Path | None = None,
     workers: int = 0,
+    options: dict[str, Any] | None = None,
 ) -> Scores:
     """Score every piece once: metrics, intervals, baseline; memory does not grow with their number.
 
     write: a file for every answer with its source and the truth, as JSON lines. workers: processes that encode.
+    options: of the task's `answer`, which is then what is scored.
     """
     if not len(pieces):
         raise DataError("there is nothing to score in this split")
-    return _scored(network, task, batches(task, pieces, batch_size, workers), pieces.source, runtime, write)
+    found = batches(task, pieces, batch_size, workers)
+    return _scored(network, task, found, pieces.source, runtime, write, options)
 
 
 def _scored(
@@ -55,9 +60,10 @@ def _scored(
     source: Callable[[int], str],
     runtime: Runtime,
     write: Path | None,
+    options: dict[str, Any] | None,
 ) -> Scores:
     def through(sink: Sink | None = None) -> Scores:
-        return run_through(network, task, found, runtime, detail=True, keep=task.kept, sink=sink)
+        return run_through(network, task, found, runtime, detail=True, keep=task.kept, sink=sink, options=options)
 
     if write is None:
         return through()
@@ -124,12 +130,15 @@ def evaluate(
     minimum: dict[str, float] | None = None,
     maximum: dict[str, float] | None = None,
     output: Path | None = None,
+    options: dict[str, str] | None = None,
     device: str = "auto",
     batch_size: int | None = None,
     imports: list[Path] | None = None,
     json: bool = False,
 ) -> dict[str, Any]:
     """Score a run's model on a split of its data, or on all of the data at `data`, and print the scores.
+
+    options: of `dlzoo predict` with this run, as typed: the answers that it would give with them are scored.
 
     Writes metrics.json, predictions.jsonl and figures to `output`, or to evaluate/SPLIT in the run (evaluate/DATA for
     other data; figures of the test split into figures/; nothing for a model folder alone). Raises BelowBar for a metric
@@ -139,6 +148,7 @@ def evaluate(
     if model.run and not output:
         closed(model.run)
     task, config = model.task, model.config
+    asked = _scorable(task, options or {})
     size = batch_size or config.evaluate.batch_size or config.train.batch_size
     name = _folder_name(data) if data else split
     folder = output or (model.run / "evaluate" / name if model.run else None)
@@ -150,14 +160,14 @@ def evaluate(
         print(f"warning: the data is not what this model was trained with; {why}", file=sys.stderr)
     if data and dataset.along is None and type(task).pieces is Task.pieces:
         streamed = Streamed(task, dataset, size)
-        scores = _scored(model.network, task, streamed, streamed.source, model.runtime, write)
+        scores = _scored(model.network, task, streamed, streamed.source, model.runtime, write, asked)
         if dataset.skipped is not None:
             dataset.skipped.check(scores.count + dataset.skipped.count)
     else:
         subset = _whole(dataset) if data else _split(dataset, task, config, split)
         pieces = task.pieces(subset, "test" if data else split)
-        scores = score(model.network, task, pieces, model.runtime, size, write, workers(task, subset))
-    result = summary(task, scores, run=str(run), split=name)
+        scores = score(model.network, task, pieces, model.runtime, size, write, workers(task, subset), asked)
+    result = summary(task, scores, run=str(run), split=name, **({"options": asked} if asked else {}))
     if dataset.skipped is not None and dataset.skipped.count:
         print(f"warning: {printable(str(dataset.skipped))}", file=sys.stderr)
         result["skipped"] = dataset.skipped.to_dict()
@@ -183,42 +193,6 @@ def summary(task: Task, scores: Scores, **facts: Any) -> dict[str, Any]:
     )
 
 
-def show(result: dict[str, Any]) -> None:
-    """The table of `summary`: rich on a terminal, plain columns elsewhere."""
-    title = f"{printable(result['split'])}: {result['samples']:,} samples"
-    baseline, intervals = result["baseline"], result["intervals"]
-    head, lines = ["metric", "score", "95 % interval"], []
-    for name, value in result["metrics"].items():
-        interval = " to ".join(map(number, intervals[name])) if name in intervals else ""
-        lines.append([name, number(value), interval])
-    if baseline:
-        head.append(f"baseline: {baseline['name']}")
-        for line in lines:
-            line.append(number(baseline[line[0]]) if line[0] in baseline else "")
-    if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(*head, title=title, title_justify="left")
-        for line in lines:
-            table.add_row(*line)
-        Console().print(table)
-    else:
-        print(title)
-        widths = [max(map(len, column)) for column in zip(head, *lines, strict=True)]
-        for line in [head, *lines]:
-            print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-    if "folder" in result:
-        print(f"written to {printable(result['folder'])}")
-
-
-def number(value: float | None) -> str:
-    """Four digits behind the point below 100, else five in all; `undefined` where there is no number."""
-    if value is None:
-        return "undefined"
-    return f"{value:.4f}" if abs(value) < 100 else f"{value:,.1f}" if abs(value) < 1e6 else f"{value:.4g}"
-
-
 def hold(metrics: dict[str, float], minimum: dict[str, float], maximum: dict[str, float]) -> None:
     """Raises BelowBar where a metric misses its bar (an undefined one does), UserError for one that is not there."""
     missed = []
@@ -233,6 +207,14 @@ def hold(metrics: dict[str, float], minimum: dict[str, float], maximum: dict[str
                 )
     if missed:
         raise BelowBar("; ".join(missed))
+
+
+def _scorable(task: Task, options: dict[str, str]) -> dict[str, Any]:
+    """Options of `answer` as values. Raises UserError for one that changes no answer."""
+    found = convert(task, options)
+    if shown := sorted(found.keys() & set(task.shown)):
+        raise UserError(f"--{shown[0].replace('_', '-')} changes what is drawn, not what is answered: it is of predict")
+    return found
 
 
 def _elsewhere(data: Component, path: Path) -> Component:

@@ -83,9 +83,8 @@ def folds(
             return found
     if not quiet:
         for run in found.runs:
-            print(
-                f"{printable(str(run.run))}: " + ", ".join(f"{name} {run.metrics[name]:.4f}" for name in found.metrics)
-            )
+            whole = [f"{name} {run.metrics[name]:.4f}" for name in found.metrics if "." not in name]
+            print(f"{printable(str(run.run))}: " + ", ".join(whole))
         width = max(map(len, found.metrics), default=0)
         print(f"mean of {count} folds ± standard deviation, and the baseline's mean")
         for name, (mean, deviation) in found.metrics.items():

@@ -20,8 +20,10 @@ from typing import cast
 from dlzoo.errors import DataError, printable
 
 TABLES = (".csv", ".tsv", ".parquet", ".jsonl")
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm")
 SUFFIXES = {
-    "image": (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm"),
+    "image": (*PICTURES, ".dcm", ".nii", ".nii.gz"),
+    "video": (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".ogv", ".flv", ".wmv"),
     "row": TABLES,
     "text": (".txt", *TABLES),
     "series": TABLES,
@@ -99,7 +101,7 @@ def _literal(argument: str, needs: tuple[str, ...]) -> Input:
 
 def _folder(folder: Path, needs: tuple[str, ...], skipped: Skipped, exclude: Path | None) -> Iterator[Input]:
     """The readable files under `folder`, sorted by name in each; no folder twice (links may make a loop)."""
-    suffixes = {suffix for key in needs for suffix in SUFFIXES.get(key, ())}
+    suffixes = tuple(suffix for key in needs for suffix in SUFFIXES.get(key, ()))
     kinds = skipped.kinds = skipped.kinds or Counter()
     seen: set[str] = set()
     waiting = [str(folder)]
@@ -119,7 +121,7 @@ def _folder(folder: Path, needs: tuple[str, ...], skipped: Skipped, exclude: Pat
             waiting += [os.path.join(name, item) for item in shown]
         elif exclude is not None and os.path.realpath(name) == os.path.realpath(exclude):
             continue
-        elif suffixes and os.path.splitext(name)[1].lower() not in suffixes:
+        elif suffixes and not name.lower().endswith(suffixes):
             kinds[os.path.splitext(name)[1].lower() or "without a suffix"] += 1
         else:
             yield _file(name)

@@ -25,13 +25,23 @@ SECTIONS: dict[str, tuple[Any, str]] = {
 KINDS = ("tasks", "models", "datasets", "optimizers", "schedules", "configs")
 
 
-def listed(what: str | None, task: str | None = None) -> dict[str, list[Row]]:
-    """Rows for one kind of thing, or for each. With `task`, only the models that fit it. Raises for an unknown task."""
+def listed(what: str | None, task: str | None = None, costs: bool = False) -> dict[str, list[Row]]:
+    """Rows for one kind of thing, or for each. With `task`, only the models that fit it. Raises for an unknown task.
+
+    costs: what each of these models costs, which takes seconds. Raises UserError for a task that is not on pictures.
+    """
     kinds = KINDS if what is None else (what,)
     found = {kind: _rows(kind) for kind in kinds}
     if task is not None:
         fits = models_for(TASKS.entry(task))
         found["models"] = [row for row in found["models"] if fits[row["name"]] is None]
+    if costs:
+        if task is None or "in_channels" not in TASKS.entry(task).facts:
+            raise UserError("--costs are those of models for pictures: list models --task image_classification --costs")
+        from dlzoo.run.costs import costs as measured
+
+        each = measured(MODELS.entry(row["name"]) for row in found["models"])
+        found["models"] = [row | each[row["name"]] for row in found["models"]]
     return found
 
 
@@ -144,9 +154,18 @@ def show_list(found: Mapping[str, Sequence[Row]]) -> None:
         title = f"{kind} ({len(rows)})" if len(found) > 1 else ""
         if i:
             print()
-        _table(title, ["name", "what"], [[row["name"], row["what"]] for row in rows])
+        costs = {"weights": "parameters", "multiply-adds": "multiply_adds"} if "parameters" in rows[0] else {}
+        body = [[row["name"], *(_short(row[key]) for key in costs.values()), row["what"]] for row in rows]
+        _table(title, ["name", *costs, "what"], body)
     if sys.stdout.isatty():
         print("\ndlzoo info NAME shows every argument" if "configs" not in found or len(found) > 1 else "")
+
+
+def _short(count: int | None) -> str:
+    """Three digits of a large number."""
+    if count is None:
+        return "not installed"
+    return f"{count / 1e9:.2f} G" if count >= 1e9 else f"{count / 1e6:.3g} M"
 
 
 def show_info(found: Iterable[Row]) -> None:

@@ -61,7 +61,7 @@ class Tally:
 
 def options_of(task: Task | type[Task]) -> dict[str, inspect.Parameter]:
     """The keyword arguments of the task's `answer`: what `dlzoo predict` takes besides its own options."""
-    hints = typing.get_type_hints(task.answer)
+    hints = typing.get_type_hints(task.answer, include_extras=True)
     parameters = list(inspect.signature(task.answer).parameters.values())
     return {p.name: p.replace(annotation=hints.get(p.name, str)) for p in parameters if p.default is not p.empty}
 
@@ -114,7 +114,7 @@ def answer(
     """
     network.eval()
     unknown = Counter() if unknown is None else unknown
-    many = batch_size * SORTED if task.ragged and type(task).answer is Task.answer else batch_size
+    many = batch_size * SORTED if task.ragged and not (task.generates or task.writes) else batch_size
     waiting: list[Item] = []
     for item in chain(items, [None]):
         if item is not None:
@@ -178,10 +178,13 @@ def predict(
     arguments = convert(task, options or {})
     skipped, tally = Skipped(), Tally()
     target = writers.destination(output)[0] if output else None
+    draws = target is not None and target.parent == output and type(task).draw is not Task.draw
+    if not draws and (lost := [name for name in task.shown if arguments.get(name)]):
+        raise UserError(f"--{lost[0].replace('_', '-')} draws pictures: say where they go, with -o FOLDER")
     size = batch_size or (ROWS if encodes_many(task) else BATCH_SIZE)
     items = samples(task, expand(inputs, task.needs, skipped, target))
     found = tally.count(answer(network, task, items, model.runtime, size, arguments, tally.unknown))
-    if target is not None and target.parent == output and type(task).draw is not Task.draw:
+    if target is not None and draws:
         found = drawn(task, found, target.parent)
     found = map(writers.plain, found)
     if output is not None:

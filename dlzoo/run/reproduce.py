@@ -13,9 +13,9 @@ from typing import Any
 from dlzoo import registry
 from dlzoo.errors import BelowBar, RunError, printable
 from dlzoo.run import train
-from dlzoo.run.evaluate import number
 from dlzoo.run.folder import Run, find
 from dlzoo.run.likeness import Difference, differences
+from dlzoo.run.scores import number
 
 
 @dataclass

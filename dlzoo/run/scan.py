@@ -20,6 +20,7 @@ from dlzoo.engine import encoded
 from dlzoo.errors import DataError, first_few, printable
 from dlzoo.run import leaks
 from dlzoo.task import Task
+from dlzoo.transforms.video import Video
 
 if TYPE_CHECKING:
     from dlzoo.run.built import Built
@@ -30,8 +31,10 @@ PAIRS = 5
 """Samples in two splits that are named."""
 UNEVEN = 10
 """From so many samples of one class for one of another on, that is said."""
+ANSWERS = {"label", "labels", "values", "boxes", "mask"}
+"""Keys of what is asked of a picture or a text, not of what it holds."""
 Size = tuple[int, ...]
-UNITS = {"image": "pixels", "text": "characters"}
+UNITS = {"image": "pixels", "text": "characters", "boxes": "a picture", "video": "frames"}
 """What the samples are measured in, by key; else steps."""
 
 
@@ -122,16 +125,23 @@ def _sample(found: Look, split: Subset, index: int) -> Sample | None:
             found.measure(key, (stop - start,))
         elif isinstance(value, Tensor) and value.ndim == 3:
             found.measure(key, tuple(value.shape[:0:-1]))
+        elif isinstance(value, Video):
+            found.measure(key, (len(value.times),))
         elif key == "text" or isinstance(value, Tensor):
             found.measure(key, (len(value),))
     return sample
 
 
 def content(sample: Sample) -> int:
-    """A hash (64 bits) of what a sample holds: of a row all of it, of a picture or a text all but its answer."""
+    """A hash (64 bits) of what a sample holds: of a row all of it, of a picture or a text all but its answer.
+
+    Of a video it is that of three frames.
+    """
     digest = blake2b(digest_size=8)
-    for key in sorted(sample.keys() - (set() if "row" in sample else {"label", "values"})):
+    for key in sorted(sample.keys() - (set() if "row" in sample else ANSWERS)):
         value = sample[key]
+        if isinstance(value, Video):
+            value = value.frames([0, value.duration / 2, value.duration])
         if isinstance(value, Tensor):
             digest.update(f"{key} {tuple(value.shape)}".encode())
             digest.update(value.contiguous().numpy().data)

@@ -44,7 +44,7 @@ class Session:
         train = config.train
         self.config, self.task, self.network, self.runtime, self.steps = config, task, network, runtime, steps
         runtime.place(network, bool(train.channels_last), train.compile)
-        self.optimizer = optimizer.build(config.optimizer, network, runtime.device)
+        self.optimizer = optimizer.build(config.optimizer, network, runtime.device, train.lr_factors)
         self.average = Average(network, train.ema) if train.ema is not None else None
         self.drops = schedule.Drops()
         self.best = Best()

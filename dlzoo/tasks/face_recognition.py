@@ -27,8 +27,8 @@ from dlzoo.registry import TASKS
 from dlzoo.task import Batch, Columns, Example, columns
 from dlzoo.tasks.gallery import Gallery, pictures_in
 from dlzoo.tasks.pictures import PictureTask
+from dlzoo.transforms.augment import colours
 from dlzoo.transforms.pictures import resize
-from dlzoo.transforms.warp import jitter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,8 +55,9 @@ class FaceRecognition(PictureTask):
         augment: random changes in training; shift is by up to an eighth, tilt by up to 15 degrees and a tenth in
             size and place, zoom takes 35 % or more of the picture
         erase: chance of a training picture to lose a random rectangle
-        jitter: how much the contrast of training pictures varies, and their brightness, in spreads of it
-        normalize: by the mean and spread of each colour, those of the training split or of ImageNet; none gives 0 to 1
+        jitter: how much contrast and colours vary in training, in spreads of the colours
+        normalize: by the mean and spread of each colour, those of the training split, of ImageNet or of Kinetics;
+            none gives 0 to 1
         embedding: numbers that a picture becomes
         loss: arcface makes the angle to the right person larger by the margin, cosface the cosine smaller
         margin: how much worse the right person is made; null for 0.5 (arcface, in radians) or 0.35 (cosface)
@@ -77,7 +78,7 @@ class FaceRecognition(PictureTask):
         size: Count | None = None,
         augment: Augment = "none",
         erase: Chance = 0.0,
-        jitter: Share = 0.0,
+        jitter: Amount = 0.0,
         normalize: Normalize = "data",
         embedding: Count = 128,
         loss: MarginLoss = "arcface",
@@ -144,7 +145,7 @@ class FaceRecognition(PictureTask):
 
     def augment(self, batch: Batch, rng: torch.Generator) -> Batch:
         batch = super().augment(batch, rng)
-        return replace(batch, inputs={"x": jitter(batch.inputs["x"], self.jitter, rng)}) if self.jitter else batch
+        return replace(batch, inputs={"x": colours(batch.inputs["x"], self.jitter, rng)}) if self.jitter else batch
 
     def head(self, backbone: nn.Module) -> nn.Module:
         assert isinstance(backbone.features, Features)

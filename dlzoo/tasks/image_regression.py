@@ -34,7 +34,8 @@ class ImageRegression(PictureTask):
         size: pixels of the shorter side, the longer is cut to it; null keeps pictures that are of one size, else 224
         augment: random changes in training, none of which may change the numbers: a flip turns a steering angle around
         erase: chance of a training picture to lose a random rectangle
-        normalize: by the mean and spread of each colour, those of the training split or of ImageNet; none gives 0 to 1
+        normalize: by the mean and spread of each colour, those of the training split, of ImageNet or of Kinetics;
+            none gives 0 to 1
         period: of numbers that go round, by name, after how much; {angle: 360} makes 359 and 1 neighbours
         loss: mse estimates the mean, mae the median, huber lies between
         delta: error, in standard deviations, from which huber grows like mae

@@ -55,6 +55,7 @@ class LanguageModeling(Task):
     monitor = "-loss"
     baseline = "unigram frequencies"
     ragged = ("prompt",)
+    writes = True
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from dlzoo.choices import Augment, Normalize
 from dlzoo.data.dataset import Dataset, Sample, Subset
 from dlzoo.errors import DataError
 from dlzoo.task import Batch, Task
-from dlzoo.tasks.classification import where
+from dlzoo.tasks.labels import where
 from dlzoo.transforms.augment import augment as change
 from dlzoo.transforms.pictures import LOOK, Pictures, resize
 

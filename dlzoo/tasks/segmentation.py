@@ -22,13 +22,14 @@ from dlzoo.metrics.metric import Answer, Metric
 from dlzoo.metrics.segmentation import Segmentation
 from dlzoo.registry import TASKS
 from dlzoo.task import Batch, Columns, Example
-from dlzoo.tasks.classification import where
+from dlzoo.tasks.labels import where
 from dlzoo.tasks.pictures import PictureTask
 from dlzoo.transforms import masks
+from dlzoo.transforms.augment import colours
 from dlzoo.transforms.masks import VOID, MaskClasses, Value
 from dlzoo.transforms.pictures import LOOK, Pictures
 from dlzoo.transforms.tiles import by_tiles, mirrored
-from dlzoo.transforms.warp import jitter, warp
+from dlzoo.transforms.warp import warp
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,7 +57,8 @@ class SegmentationTask(PictureTask):
         augment: random changes in training; zoom takes half or more of height and width, turn is also upside down and
             on the side, for pictures that know no up
         jitter: how much contrast and colours vary in training, in spreads of the colours
-        normalize: by the mean and spread of each colour, those of the training split or of ImageNet; none gives 0 to 1
+        normalize: by the mean and spread of each colour, those of the training split, of ImageNet or of Kinetics;
+            none gives 0 to 1
         loss: dice weighs classes alike, however few their pixels; focal looks more at what is hard
         gamma: of the focal loss, how much more it looks at what is hard
         balance: weigh pixels by one over the square root of how common their class is
@@ -161,7 +163,7 @@ class SegmentationTask(PictureTask):
         if self.warp == "none" and not self.jitter:
             return batch
         x, mask = warp(batch.inputs["x"], batch.targets["mask"], self.warp, rng)
-        return replace(batch, inputs={"x": jitter(x, self.jitter, rng) if self.jitter else x}, targets={"mask": mask})
+        return replace(batch, inputs={"x": colours(x, self.jitter, rng) if self.jitter else x}, targets={"mask": mask})
 
     def head(self, backbone: nn.Module) -> nn.Module:
         assert isinstance(backbone.features, Features)
@@ -186,7 +188,12 @@ class SegmentationTask(PictureTask):
     def answer(
         self, model: nn.Module, batch: Batch, *, tile: int | None = None, overlap: float | None = None
     ) -> list[Answer]:
-        """Tiles have `tile` pixels a side (as many as in training) and share `overlap` (a quarter) with neighbours."""
+        """The class of every pixel, of pictures of several sizes tile by tile.
+
+        Args:
+            tile: pixels of a tile's side; as many as the crops of training without it
+            overlap: share of a tile that the next one has, too; a quarter without it
+        """
         if not self.tiled:
             if tile is not None or overlap is not None:
                 shown = f"{self.pictures.width} x {self.pictures.height}"

@@ -10,7 +10,7 @@ from torch import Tensor
 from dlzoo.data.dataset import Sample, Subset
 from dlzoo.errors import DataError
 from dlzoo.task import Columns, Example
-from dlzoo.tasks.classification import where
+from dlzoo.tasks.labels import where
 from dlzoo.transforms.scaling import SeriesScaler, finite
 from dlzoo.transforms.series import Clock
 

@@ -50,7 +50,7 @@ class TabularClassification(ClassificationTask):
         self.rows = Rows(numbers, rare)
 
     def fit(self, data: Subset) -> None:
-        self.fit_labels(data.column("label"))
+        self.fit_labels(data)
         self.rows.fit(data)
         self._ready()
 
@@ -66,7 +66,7 @@ class TabularClassification(ClassificationTask):
     def encode_many(self, samples: list[Sample]) -> Columns:
         columns = self.rows.encode(samples)
         if samples and "label" in samples[0]:
-            columns["label"] = torch.tensor([self.number(sample) for sample in samples])
+            columns["label"] = torch.stack([self.labels.encode(sample) for sample in samples])
         return columns
 
     def collate(self, columns: Columns) -> Batch:
@@ -74,7 +74,7 @@ class TabularClassification(ClassificationTask):
 
     def head(self, backbone: nn.Module) -> nn.Module:
         assert isinstance(backbone.features, Features)
-        return Pooled(backbone.features, len(self.classes))
+        return Pooled(backbone.features, len(self.labels.classes))
 
     def unknown(self, columns: Columns) -> dict[str, int]:
         return self.rows.unknown(columns)

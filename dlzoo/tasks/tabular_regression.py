@@ -22,7 +22,7 @@ from dlzoo.metrics.metric import Answer, Metric
 from dlzoo.metrics.regression import Regression
 from dlzoo.registry import TASKS
 from dlzoo.task import Batch, Columns, Example, Task
-from dlzoo.tasks.classification import where
+from dlzoo.tasks.labels import where
 from dlzoo.tasks.rows import Rows
 
 if TYPE_CHECKING:

@@ -76,7 +76,7 @@ class TextClassification(ClassificationTask):
         self.notes: list[str] = []
 
     def fit(self, data: Subset) -> None:
-        self.fit_labels(data.column("label"))
+        self.fit_labels(data)
         own = [self._text(text) for text in data.column("text")]
         self.tokenizer.fit(own)
         self.column = getattr(data.dataset, "text", None)
@@ -109,7 +109,7 @@ class TextClassification(ClassificationTask):
 
     def head(self, backbone: nn.Module) -> nn.Module:
         assert isinstance(backbone.features, Features)
-        return Pooled(backbone.features, len(self.classes), self.pool, dropout=self.dropout)
+        return Pooled(backbone.features, len(self.labels.classes), self.pool, dropout=self.dropout)
 
     def read(self, source: Path | str) -> Iterator[Sample | DataError]:
         return texts.read(source, self.column, self.style)

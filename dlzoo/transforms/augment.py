@@ -67,6 +67,13 @@ def zoom(x: Tensor, rng: torch.Generator, least: float = 0.35) -> Tensor:
     return F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
 
 
+def colours(x: Tensor, reach: float, rng: torch.Generator) -> Tensor:
+    """Each normalised picture with a contrast of 1 - reach to 1 + reach, and each channel brighter by up to `reach`."""
+    B, C, _, _ = x.shape
+    draw = (torch.rand(B, 1 + C, generator=rng, device=x.device) * 2 - 1) * reach
+    return x * (1 + draw[:, :1, None, None]) + draw[:, 1:, None, None]
+
+
 def tilt(x: Tensor, flip: bool, rng: torch.Generator, turn: float = 15.0, reach: float = 0.1) -> Tensor:
     """Each picture turned by up to `turn` degrees, scaled and moved by up to `reach` of it; half of them flipped.
 

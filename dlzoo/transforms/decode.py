@@ -12,11 +12,12 @@ from PIL import Image
 from torch import Tensor
 
 from dlzoo.errors import DataError, printable
+from dlzoo.transforms import medical
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
 """What Pillow may open: EPS and other formats that run programs are not among them."""
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm")
-ANIMATED = (".gif", ".tif", ".tiff", ".webp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm", *medical.SUFFIXES)
+ANIMATED = (".gif", ".tif", ".tiff", ".webp", ".dcm")
 """Those of them that may have several frames."""
 MAX_PIXELS = 50_000_000
 """Read from the header, before anything is decoded."""
@@ -42,21 +43,24 @@ def read_image(
     With `least`, a JPEG is decoded at a half, a quarter or an eighth of its size where both sides keep so many pixels.
 
     Turned as its EXIF orientation says; 16 bits scaled to 8, floats from 0..1; what is transparent shows
-    white; CMYK and palettes converted; the first frame of several. Raises DataError, with `name` or the path, for
+    white; CMYK and palettes converted; the first frame of several. Files named .dcm, .nii and .nii.gz are read by
+    transforms/medical.py. Raises DataError, with `name` or the path, for
     whatever is no such picture, is cut short, or has more than 50 megapixels.
     """
     try:
-        return _decoded(source, mode, least)
+        return _decoded(source, mode, least, str(source if name is None else name).lower())
     except Exception as error:
         name = printable(name if name is not None else "picture" if isinstance(source, bytes) else str(source))
         raise DataError(f"{name}: {_wrong(source, error)}") from None
 
 
-def _decoded(source: Path | str | bytes, mode: Mode, least: int | None) -> Tensor:
+def _decoded(source: Path | str | bytes, mode: Mode, least: int | None, name: str) -> Tensor:
     if not isinstance(source, bytes) and not os.path.isfile(source):
         raise DataError("not a regular file." if os.path.exists(source) else "there is no such file.")
     with warnings.catch_warnings(), io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
         warnings.simplefilter("ignore")  # of Pillow, on odd metadata; too many pixels are refused below
+        if name.endswith(medical.SUFFIXES):
+            return to_tensor(Image.fromarray(medical.read(file, name, MAX_PIXELS)), mode)
         with Image.open(file, formats=FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
@@ -80,11 +84,28 @@ def _wrong(source: Path | str | bytes, error: Exception) -> str:
     return f"the picture is damaged or cut short ({printable(str(error))})."
 
 
+def read_size(path: Path) -> tuple[int, int]:
+    """Height and width of the picture in a file as `read_image` gives it, from its header; raises likewise."""
+    try:
+        if not os.path.isfile(path):
+            raise DataError("not a regular file.")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=FORMATS) as image:
+                width, height = image.size
+                return (width, height) if image.getexif().get(0x0112, 1) >= 5 else (height, width)
+    except Exception as error:
+        raise DataError(f"{printable(str(path))}: {_wrong(path, error)}") from None
+
+
 def frames(path: Path) -> int:
     """How many pictures a file holds, from its headers; 1 where that cannot be told."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            if path.suffix.lower() == ".dcm":
+                with path.open("rb") as file:
+                    return medical.frames(file)
             with Image.open(path, formats=FORMATS) as image:
                 return int(getattr(image, "n_frames", 1))
     except Exception:  # what is wrong with it is said when it is read

@@ -18,6 +18,11 @@ LOOK = 500
 """Pictures of the training split, evenly spread, that a task opens for their size and colours."""
 SIZE = 224
 """Side of pictures that are not all of one size, where none is given: the field's usual one."""
+COLOURS = {
+    "imagenet": ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+    "kinetics": ([0.43216, 0.394666, 0.37645], [0.22803, 0.22145, 0.216989]),
+}
+"""Mean and spread of red, green and blue that published networks for pictures, and for videos, were trained with."""
 
 
 @dataclass
@@ -32,8 +37,8 @@ class Pictures:
     std: list[float]
 
     @classmethod
-    def fit(cls, images: Iterable[Tensor], size: int | None, normalize: Normalize) -> Pictures:
-        """From uint8 pictures (C, H, W): without a `size`, their own if all are of one, else 224 x 224.
+    def fit(cls, images: Iterable[Tensor], size: int | None, normalize: Normalize, usual: int = SIZE) -> Pictures:
+        """From uint8 pictures (C, H, W): without a `size`, their own if all are of one, else the `usual` square.
 
         Raises DataError for pictures of different numbers of channels.
         """
@@ -49,13 +54,13 @@ class Pictures:
             )
         channels = counts.pop()
         own = shapes.pop()[1:] if len(shapes) == 1 and size is None else None
-        height, width = own or (size or SIZE, size or SIZE)
+        height, width = own or (size or usual, size or usual)
         mean = torch.stack(means).mean(0)
         std = (torch.stack(squares).mean(0) - mean.square()).clamp(min=1e-6).sqrt()
         if normalize == "none":
             return cls(channels, height, width, [0.0] * channels, [1.0] * channels)
-        if normalize == "imagenet":
-            colours = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]) if channels == 3 else ([0.449], [0.226])
+        if normalize != "data":
+            colours = [c if channels == 3 else [round(sum(c) / 3, 3)] for c in COLOURS[normalize]]
             return cls(channels, height, width, *colours)
         return cls(channels, height, width, mean.tolist(), std.tolist())
 
@@ -82,6 +87,11 @@ class Pictures:
         scale, offset = self._scale
         return images.float().mul_(scale).add_(offset)
 
+    def bytes(self, normalized: Tensor) -> Tensor:
+        """The inverse of `normalized`."""
+        scale, offset = self._scale
+        return ((normalized - offset) / scale).round_().clamp_(0, 255).to(torch.uint8)
+
     def state_dict(self) -> dict[str, Any]:
         """The fields, as plain values."""
         return asdict(self)
@@ -102,3 +112,9 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
     image = F.interpolate(image[None], (h, w), mode="bilinear", antialias=True, align_corners=False)[0]
     top, left = round((h - height) / 2), round((w - width) / 2)
     return image[:, top : top + height, left : left + width].contiguous()
+
+
+def enlarged(image: Tensor, least: int) -> Tensor:
+    """A picture (C, H, W) whose pixels are repeated until both sides have `least` pixels."""
+    times = -(-least // min(image.shape[1:]))
+    return image.repeat_interleave(times, 1).repeat_interleave(times, 2)

@@ -33,9 +33,3 @@ def warp(x: Tensor, mask: Tensor, kind: Warp, rng: torch.Generator) -> tuple[Ten
     moved = F.grid_sample(x, grid.to(x.dtype), padding_mode="reflection", align_corners=False)
     labels = F.grid_sample(mask[:, None].float(), grid, mode="nearest", padding_mode="reflection", align_corners=False)
     return moved, labels[:, 0].to(mask.dtype)
-
-
-def jitter(x: Tensor, amount: float, rng: torch.Generator) -> Tensor:
-    """Normalised pictures (B, C, H, W) with contrasts of 1 - amount to 1 + amount, and colours shifted by up to it."""
-    draw = torch.rand(2, len(x), x.shape[1], 1, 1, generator=rng, device=x.device) * 2 - 1
-    return x * (1 + amount * draw[0, :, :1]) + amount * draw[1]

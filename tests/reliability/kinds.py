@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from made import digit_masks, measured
+from made import boxed, digit_masks, measured, scenes, videos
 
 import dlzoo.data
 from dlzoo.optim import OPTIMIZERS
@@ -22,6 +22,7 @@ NOISY = Path(__file__).parent / "noisy.py"
 
 DATA: dict[str, dict[str, Any]] = {
     "image_classification": {"data": {"name": "digits", "hold_out": 60, "test": 60}},
+    "video_classification": {"data": {"name": "video_folder", "path": "videos", "hold_out": 8, "test": 8}},
     "face_recognition": {"data": {"name": "digits", "hold_out": 60, "test": 60}},
     "image_regression": {
         "data": {
@@ -38,15 +39,18 @@ DATA: dict[str, dict[str, Any]] = {
     "language_modeling": {"data": {"name": "texts", "path": "novel.txt", "unit": "document"}},
     "forecasting": {"data": {"name": "airline"}},
     "segmentation": {"data": {"name": "mask_folder", "path": "digits", "mode": "grey"}},
+    "detection": {"data": {"name": "coco", "path": "scenes", "mode": "grey"}},
 }
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "image_classification": {"augment": "shift", "erase": 0.3},
+    "image_classification": {"augment": "shift", "randaugment": 1, "erase": 0.3, "mixup": 0.2, "cutmix": 1.0},
+    "video_classification": {"frames": 4, "fps": 4, "augment": "shift", "erase": 0.3},
     "face_recognition": {"augment": "shift", "embedding": 8},
     "image_regression": {"augment": "shift", "period": {"angle": 360}},
     "text_classification": {"context": 24, "word_dropout": 0.1},
     "language_modeling": {"context": 16},
     "forecasting": {"context": 12, "horizon": 6},
     "segmentation": {"augment": "zoom_turn", "jitter": 0.1},
+    "detection": {"augment": "zoom_flip", "jitter": 0.1},
 }
 TINY: dict[str, dict[str, Any]] = {
     "mlp": {"dim": 8, "norm": "batch", "dropout": 0.1},
@@ -59,6 +63,9 @@ TINY: dict[str, dict[str, Any]] = {
     "torchvision_segmentation": {"arch": "lraspp_mobilenet_v3_large", "dim": 8},
     "unet": {"width": 4, "depth": 2, "dropout": 0.1},
     "vit": {"dim": 8, "depth": 1, "heads": 2, "patch": 4, "dropout": 0.1},
+    "c3d": {"channels": [4, 6], "dropout": 0.1},
+    "cnn_rnn": {"cnn": {"name": "resnet", "depth": 10, "width": 4}, "dim": 8, "dropout": 0.1},
+    "torchvision_video": {"arch": "mc3_18"},
     "cnn1d": {"embedding": 8, "dim": 12, "dropout": 0.1},
     "tcn": {"dim": 8, "depth": 2, "dropout": 0.1},
     **{name: {"dim": 8, "depth": 1, "heads": 2, "dropout": 0.1} for name in ("gpt", "bert", "transformer")},
@@ -66,7 +73,8 @@ TINY: dict[str, dict[str, Any]] = {
 }
 """Arguments that make a model small, and draw where it can; one that is not listed is built with its defaults."""
 LARGER = {name: {"size": 48} for name in ("timm", "torchvision", "torchvision_segmentation")}
-"""Of the task, for networks that leave one place of an 8 x 8 digit, over which batch norms have next to no spread."""
+LARGER |= {"torchvision_detector": {"size": 96}}
+"""Of the task, for networks that leave one place of a small picture, over which batch norms have next to no spread."""
 STEPS = 12
 TRAIN = {"steps": STEPS, "batch_size": 24, "save_every": 3, "threads": 1, "workers": 0}
 
@@ -140,7 +148,9 @@ def _varied(number: int, task: str, model: str, noisy: bool) -> Kind:
 
 
 def write_data(place: Path) -> None:
-    """The first part of the bundled sets, and pictures with numbers."""
+    """The first part of the bundled sets, and pictures and videos that are made."""
+    boxed(place / "scenes", "coco", {"train": scenes(60)})
+    (place / "videos").symlink_to(videos())
     measured(place / "bars", 200)
     for name, source, lines in (("spam.csv", "spam.csv", 200), ("credit.csv", "credit_data.csv", 300)):
         with (BUNDLED / source).open(encoding="utf-8") as file:

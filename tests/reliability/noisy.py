@@ -10,6 +10,7 @@ from dlzoo.tasks.segmentation import SegmentationTask
 from dlzoo.tasks.tabular_classification import TabularClassification
 from dlzoo.tasks.tabular_regression import TabularRegression
 from dlzoo.tasks.text_classification import TextClassification
+from dlzoo.tasks.video_classification import VideoClassification
 
 
 class Drawing:
@@ -50,6 +51,11 @@ class Numbers(Drawing, ImageRegression):
 @TASKS.register("noisy_segmentation")
 class Masks(Drawing, SegmentationTask):
     """Pictures (B, C, H, W) with noise, and masks without."""
+
+
+@TASKS.register("noisy_video_classification")
+class Videos(Drawing, VideoClassification):
+    """Windows of videos with noise, all from the beginning on."""
 
 
 @TASKS.register("noisy_tabular_classification")
