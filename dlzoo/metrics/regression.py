@@ -73,6 +73,11 @@ def _r2(sums: Array) -> Array:
 _NUMBERS = {"mae": _mae, "rmse": _rmse, "r2": _r2}
 
 
+def nearest(values: Array, truths: Array, period: float | None) -> Array:
+    """Values that come round to the same after a period, each in the turn that is nearest to its truth."""
+    return truths + (values - truths + period / 2) % period - period / 2 if period else values
+
+
 class Regressions(Metric):
     """Reads `values`, a number for each name, of answers and truths: of each, the numbers of Regression.
 
@@ -91,9 +96,7 @@ class Regressions(Metric):
     def update_arrays(self, values: Array, truths: Array) -> None:
         """The fast path: two arrays (B, N), in the order of the names."""
         for (name, part), value, truth in zip(self.parts.items(), values.T, truths.T, strict=True):
-            if period := self.periods.get(name):
-                value = truth + (value - truth + period / 2) % period - period / 2
-            part.update_arrays(value, truth)
+            part.update_arrays(nearest(value, truth, self.periods.get(name)), truth)
 
     def compute(self) -> dict[str, float]:
         return self._named({name: part.compute() for name, part in self.parts.items()})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +16,7 @@ from dlzoo.errors import ConfigError, DataError, choose
 from dlzoo.features import Features
 from dlzoo.heads.pooled import Pooled
 from dlzoo.metrics.metric import Answer, Metric
-from dlzoo.metrics.regression import Regressions
+from dlzoo.metrics.regression import Regressions, nearest
 from dlzoo.registry import TASKS
 from dlzoo.task import Batch, Columns, Example
 from dlzoo.tasks.pictures import PictureTask
@@ -125,12 +126,12 @@ class ImageRegression(PictureTask):
     def plot(self, metrics: list[Metric], answers: list[Answer], truths: list[Answer]) -> dict[str, Figure]:
         from dlzoo.report import figures
 
-        return {
-            f"residuals_{number}": figures.residuals(
-                [answer["values"][name] for answer in answers], [truth["values"][name] for truth in truths], name
-            )
-            for number, name in enumerate(self.targets.names, 1)
-        }
+        found = {}
+        for number, name in enumerate(self.targets.names, 1):
+            values, right = (np.array([row["values"][name] for row in rows], float) for rows in (answers, truths))
+            values = nearest(values, right, self.period.get(name))
+            found[f"residuals_{number}"] = figures.residuals(values.tolist(), right.tolist(), name)
+        return found
 
     def state_dict(self) -> dict[str, Any]:
         return {"targets": self.targets.state_dict()} | super().state_dict()
