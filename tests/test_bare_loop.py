@@ -32,7 +32,7 @@ def pictures(task):
     """Digits as one takes them from scikit-learn, and their numbers."""
     digits = load_digits()
     x = torch.from_numpy(digits.images).mul(255 / 16).round().float()[:, None] / 255
-    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (task.mean, task.std))
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (task.pictures.mean, task.pictures.std))
     return (x - mean) / std, torch.from_numpy(digits.target)
 
 

@@ -13,7 +13,7 @@ from dlzoo.errors import ConfigError
 from dlzoo.features import Features
 from dlzoo.registry import MODELS
 from dlzoo.run.build import begin
-from dlzoo.transforms.pictures import IMAGENET
+from dlzoo.transforms.pictures import COLOURS
 
 torch.set_num_threads(1)
 SMALL = "ssdlite320_mobilenet_v3_large"
@@ -50,7 +50,8 @@ def test_with_the_same_weights_the_boxes_are_torchvisions(published, tmp_path):
     begin(ours, str(tmp_path / "w.safetensors"))
     picture = torch.rand(3, 320, 320)
     mean, std = (
-        torch.tensor(colours)[:, None, None] for colours in (IMAGENET if published else ([0.5] * 3, [0.5] * 3))
+        torch.tensor(colours)[:, None, None]
+        for colours in (COLOURS["imagenet"] if published else ([0.5] * 3, [0.5] * 3))
     )
     with torch.inference_mode():
         (right,), (found,) = theirs([picture]), ours(((picture - mean) / std)[None])

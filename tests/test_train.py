@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -198,7 +199,7 @@ def test_folds_report_mean_and_deviation(tmp_path, capsys):
     mean, deviation = found.metrics["accuracy"]
     assert len(values) == 3 and mean == pytest.approx(sum(values) / 3)
     assert deviation == pytest.approx((sum((v - mean) ** 2 for v in values) / 2) ** 0.5)
-    assert f"accuracy  {mean:.4f} ± {deviation:.4f}" in capsys.readouterr().out
+    assert re.search(rf"^accuracy +{mean:.4f} ± {deviation:.4f} ", capsys.readouterr().out, re.MULTILINE)
     sizes = [json.loads((o.run / "evaluate" / "test" / "metrics.json").read_text())["samples"] for o in found.runs]
     assert sum(sizes) == 178
 

@@ -74,9 +74,11 @@ class Verification(Metric):
         if not self.kept:
             nothing = np.zeros(0, int)
             return np.zeros(0), nothing, nothing, np.zeros(0, bool), nothing
-        embeddings = np.stack([sample[0] for sample in self.kept])
-        number = np.unique([sample[1] for sample in self.kept], return_inverse=True)[1]
-        places = np.array([sample[3] for sample in self.kept])
+        # in an order that is the same however samples were dealt to processes, as pairs are dealt to folds by it
+        kept = sorted(self.kept, key=lambda sample: (sample[1], sample[0].tolist()))
+        embeddings = np.stack([sample[0] for sample in kept])
+        number = np.unique([sample[1] for sample in kept], return_inverse=True)[1]
+        places = np.array([sample[3] for sample in kept])
         if self.listed is not None and places[0] >= 0:
             one, other, fold = self.listed
             at = np.full(max(one.max(), other.max()) + 1, -1)

@@ -28,17 +28,19 @@ SIZES = (1, 64)
 
 TASKS: dict[str, dict[str, Any]] = {
     "image_classification": {"data": {"name": "digits", "test": 1696, "hold_out": 41}},
+    "face_recognition": {"embedding": 8, "data": {"name": "digits", "test": 1696, "hold_out": 41}},
     "tabular_classification": {"data": {"name": "credit", "test": 4353, "hold_out": 41}},
     "tabular_regression": {"data": {"name": "diabetes", "test": 341, "hold_out": 41}},
     "text_classification": {"context": 48, "data": {"name": "spam", "test": 2399, "hold_out": 41}},
     "language_modeling": {"context": 16, "data": {"name": "austen", "test": 683_152, "hold_out": 656}},
     "forecasting": {"context": 12, "horizon": 6, "data": {"name": "airline", "test": 24, "hold_out": 46}},
 }
-"""Tasks with about 60 pieces of real data to train on and 41, which neither 2 nor 3 divides, to be scored."""
+"""Tasks that something bundled is for, with about 60 pieces to train on and 41, which neither 2 nor 3 divides, to score."""
 PAIRS: list[tuple[str, dict[str, Any]]] = [
     ("image_classification", {"name": "lenet", "channels": [4, 8], "hidden": [16]}),
     ("image_classification", {"name": "resnet", "depth": 10, "width": 4}),
     ("image_classification", {"name": "vit", "dim": 16, "depth": 1, "heads": 2}),
+    ("face_recognition", {"name": "lenet", "channels": [4, 8], "hidden": [16]}),
     ("tabular_classification", {"name": "mlp", "dim": 16}),
     ("tabular_regression", {"name": "mlp", "dim": 16}),
     ("text_classification", {"name": "bert", "dim": 16, "depth": 1, "heads": 2, "dropout": 0.0}),

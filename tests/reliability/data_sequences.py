@@ -43,7 +43,9 @@ def _(place: Path) -> None:
 def _(place: Path) -> None:
     empty = {f"_{i}": f",{'ab'[i % 2]}" for i in range(2, 42, 3)}
     accepted(train(place, MAILS.replace("gru", "bert"), data_csv=mails(**empty)), "texts are empty")
-    assert all(math.isfinite(value) for value in facts(place)["metrics"].values()), facts(place)
+    found = facts(place)["metrics"]  # the sensitivity of a class that the test split lacks is null
+    assert found["loss"] is not None and found["accuracy"] is not None, found
+    assert all(math.isfinite(value) for value in found.values() if value is not None), found
     found = dlzoo("predict", "last", "", "\u2603", "--batch-size", "1", cwd=place)
     assert found.code == 0 and len(found.out.splitlines()) == 2, found
 
