@@ -35,7 +35,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "language_modeling": {"context": 16, "data": {"name": "austen", "test": 683_152, "hold_out": 656}},
     "forecasting": {"context": 12, "horizon": 6, "data": {"name": "airline", "test": 24, "hold_out": 46}},
 }
-"""Tasks that something bundled is for, with about 60 pieces to train on and 41, which neither 2 nor 3 divides, to score."""
+"""Tasks that something bundled is for: about 60 pieces to train on, and 41, which neither 2 nor 3 divides, to score."""
 PAIRS: list[tuple[str, dict[str, Any]]] = [
     ("image_classification", {"name": "lenet", "channels": [4, 8], "hidden": [16]}),
     ("image_classification", {"name": "resnet", "depth": 10, "width": 4}),
