@@ -258,7 +258,7 @@ def test_train_evaluate_and_predict_run_from_the_command_line(dlzoo):
     code, out, err = dlzoo("predict", "last", "x.png", "--temprature", "1")
     assert code == 2 and "temprature" in err
     code, out, _ = dlzoo("predict", "last", "--help")
-    assert code == 0 and "--threshold" in out.splitlines()[-1]
+    assert code == 0 and "--threshold" in out
     assert dlzoo("evaluate", "last", "small")[0] == 2 and dlzoo("evaluate", "last", "--treshold", "0=0.5")[0] == 2
     code, out, err = dlzoo("train", "--resume", "last")
     assert code == 0 and "already finished" in err
