@@ -14,7 +14,6 @@ from PIL import Image
 from dlzoo.transforms.decode import read_image
 from reliability.command import dlzoo
 from reliability.data import DATA, IMAGES, LISTED, accepted, facts, pictures, refused, table, train
-from reliability.table import Skipped
 
 
 def noise(size: tuple[int, int] = (64, 64), seed: int = 0) -> Image.Image:
@@ -179,14 +178,3 @@ def _(place: Path) -> None:
     names = [f"{'ab'[i % 2]}/{i}.png,{'ab'[i % 2]}" for i in range(24)]
     write(place / "list.csv", table("path,label", [*names, names[3]]))
     accepted(train(place, LISTED), "listed twice", "b/3.png (row 26)")
-
-
-for number, what in {
-    "B57": "a box outside of its picture, or without area",
-    "B58": "a box of a category that is not known",
-    "B59": "a picture without a box",
-}.items():
-
-    @DATA.row(number, what)
-    def _(place: Path) -> None:
-        raise Skipped("there is no task with boxes yet")
