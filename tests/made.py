@@ -47,7 +47,8 @@ def digit_masks() -> str:
     """A folder of scikit-learn's digits at 16 x 16 pixels, train and validation, with masks of what is ink."""
     from sklearn.datasets import load_digits
 
-    folder = Path(tempfile.mkdtemp(prefix="digit_masks"))
+    folder = Path(tempfile.mkdtemp(prefix="dlzoo-masks-"))
+    atexit.register(shutil.rmtree, folder)
     pixels = (load_digits().images[:90] * 15.9375).astype(np.uint8).repeat(2, 1).repeat(2, 2)
     for i, image in enumerate(pixels):
         part = folder / ("train" if i < 60 else "validation")
