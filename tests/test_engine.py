@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from reliability.command import WARM
 from torch import nn
 
 from dlzoo.config import Train
@@ -353,7 +354,7 @@ def process(rank: int, world: int, port: int, queue) -> None:
 def test_several_processes_equal_one(world):
     """41 pieces: the last windows are uneven, and leave a process without any."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["dlzoo.engine.loop"])
+    context.set_forkserver_preload(WARM)  # the same everywhere: the first to ask starts it for all
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from reliability.command import WARM
 
 from dlzoo import files
 from dlzoo.engine.record import Record
@@ -213,7 +214,7 @@ def process(rank: int, root: str, port: int) -> None:
 
 def test_two_processes_train_the_run_of_one_and_the_first_alone_writes(tmp_path):
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["dlzoo.run.train", "dlzoo.tasks.image_classification", "sklearn.datasets"])
+    context.set_forkserver_preload(WARM)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
