@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from dlzoo import __version__, jsontext
+from dlzoo.catalogue import info, list_
 from dlzoo.errors import DataError, RunError, UserError, printable
 from dlzoo.options import (
     BatchSize,
@@ -20,7 +21,6 @@ from dlzoo.options import (
     Json,
     JsonLines,
     KeepFormulas,
-    KindArgument,
     RunArgument,
     Sets,
     bars,
@@ -103,7 +103,7 @@ def train(
         elif built is not None:
             outcome = many.folds(built, folds, **shared) if folds is not None else run.train(built, **shared)
     if json and os.environ.get("RANK", "0") == "0":
-        _print_json(outcome.to_dict())
+        jsontext.show(outcome.to_dict())
     raise typer.Exit(outcome.code)
 
 
@@ -224,7 +224,7 @@ def check(
         from dlzoo.run import check as run
 
         report = run.check(built, data=data, step=step)
-    _print_json({"config": str(config), **report}) if json else run.show(str(config), report)
+    jsontext.show({"config": str(config), **report}) if json else run.show(str(config), report)
     raise typer.Exit(DataError.code if run.failed(report) else 0)
 
 
@@ -245,52 +245,11 @@ def profile(config: ConfigOption = None, set_: Sets = None, import_: Imports = N
         from dlzoo.run import profile as run
 
         report = run.profile(built)
-        _print_json({"config": str(config), **report}) if json else run.show(report)
+        jsontext.show({"config": str(config), **report}) if json else run.show(report)
 
 
-@app.command("list")
-def list_(
-    what: Annotated[KindArgument | None, typer.Argument(help="Leave out for everything.", metavar="KIND")] = None,
-    task: Annotated[str | None, typer.Option(help="Only models that fit this task.", metavar="TASK")] = None,
-    costs: Annotated[
-        bool, typer.Option("--costs", help="Of models for pictures: weights, multiply-adds of one of 3 x 224 x 224.")
-    ] = False,
-    import_: Imports = None,
-    json: Json = False,
-) -> None:
-    """List tasks, models, datasets, configs, optimizers or schedules."""
-    extend(import_)
-    from dlzoo.run import listing
-
-    if task is not None and what not in (None, "models"):
-        raise UserError("--task chooses among models: dlzoo list models --task TASK")
-    found = listing.listed("models" if task is not None else what, task, costs)
-    _print_json(found) if json else listing.show_list(found)
-
-
-def _complete_names(incomplete: str) -> list[str]:
-    from dlzoo.run.listing import names
-
-    return [name for name in names() if name.startswith(incomplete)]
-
-
-@app.command()
-def info(
-    name: Annotated[
-        str,
-        typer.Argument(
-            help="A model, task, dataset, optimizer or schedule.", metavar="NAME", autocompletion=_complete_names
-        ),
-    ],
-    import_: Imports = None,
-    json: Json = False,
-) -> None:
-    """Show what something is, and every argument with type, default and meaning."""
-    extend(import_)
-    from dlzoo.run import listing
-
-    found = listing.info(name)
-    _print_json(found) if json else listing.show_info(found)
+app.command("list")(list_)
+app.command()(info)
 
 
 def _print_options(run: str, options: dict[str, Any], doc: str | None) -> None:
@@ -303,10 +262,6 @@ def _print_options(run: str, options: dict[str, Any], doc: str | None) -> None:
         default = "null" if parameter.default is None else parameter.default
         head = f"--{name.replace('_', '-')} {spelled(parameter.annotation).upper()}"
         print(f"  {head:32}{meanings.get(name, '')}  [default: {default}]")
-
-
-def _print_json(value: Any) -> None:
-    print(jsontext.dumps(value, indent=2))
 
 
 def main() -> None:

@@ -22,6 +22,11 @@ def dumps(value: Any, indent: int | None = None) -> str:
     return "\n".join(line if line.isprintable() else "".join(map(_escaped, line)) for line in text.split("\n"))
 
 
+def show(value: Any) -> None:
+    """Print `value` as one JSON document."""
+    print(dumps(value, indent=2))
+
+
 def _escaped(letter: str) -> str:
     return letter if letter.isprintable() else json.dumps(letter)[1:-1]
 

@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "dlzoo"
 LAYERS: dict[str, int] = {
     "__main__": 9,
     "cli": 8,
+    "catalogue": 7,
     "proofs": 7,
     "run": 6,
     "engine": 5,

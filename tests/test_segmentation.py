@@ -25,6 +25,7 @@ from dlzoo.schema import reader
 from dlzoo.task import columns
 from dlzoo.tasks.segmentation import SegmentationTask
 from dlzoo.transforms.masks import VOID, MaskClasses, palette, read_mask, scaled
+from dlzoo.transforms.pictures import Pictures
 from dlzoo.transforms.tiles import by_tiles, mirrored, spans
 from dlzoo.transforms.warp import warp
 
@@ -115,6 +116,19 @@ def test_colours_are_classes_once_they_are_named():
     assert classes.numbers(pixels).tolist() == [[0, 1, VOID]]
     with pytest.raises(DataError, match="the mask's pixels are numbers, the classes are colours"):
         classes.numbers(pixels[:1])
+
+
+@pytest.mark.parametrize("void", [[0, 0, 0], [[0, 0, 0]], [[0, 0, 0], [9, 9, 9]]])
+def test_a_colour_or_several_may_count_for_nothing(void):
+    task = SegmentationTask(classes={"sky": [128, 128, 128], "road": [128, 64, 128]}, void=void)
+    assert task.named.numbers(torch.zeros(3, 1, 1, dtype=torch.uint8)).tolist() == [[VOID]]
+    assert SegmentationTask(classes={"sky": 3, "road": 4}, void=[0, 9]).named.void == [0, 9]
+
+
+def test_pictures_are_normalised_on_the_device_where_they_are():
+    pictures = Pictures(3, 4, 4, [0.5] * 3, [0.2] * 3)
+    bytes_ = torch.empty(2, 3, 4, 4, dtype=torch.uint8, device="meta")
+    assert pictures.normalized(bytes_).device.type == pictures.bytes(pictures.normalized(bytes_)).device.type == "meta"
 
 
 @pytest.mark.parametrize(

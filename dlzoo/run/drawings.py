@@ -1,6 +1,7 @@
 """Pictures of answers, saved beside answers.jsonl in the folder that `dlzoo predict -o` names."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ def drawn(task: Task, answers: Iterable[Answer], folder: Path) -> Iterator[Answe
             stem = _free(Path(answer["source"]).stem, taken)
             for name, picture in pictures.items():
                 file = folder / f"{stem}.{name}.png"
-                files.write(file, lambda part, picture=picture: _save(picture, part))  # type: ignore[misc]
+                files.write(file, partial(_save, picture))
             answer = {**answer, **{name: f"{stem}.{name}.png" for name in pictures}}
         yield answer
 

@@ -177,7 +177,7 @@ def evaluate(
         report.scored(model.run / "figures" if model.run and tested else folder, task, scores)
         result["folder"] = str(folder)
     if json:
-        print(jsontext.dumps(result, indent=2))
+        jsontext.show(result)
     else:
         show(result)
     hold(scores.metrics, minimum or {}, maximum or {})

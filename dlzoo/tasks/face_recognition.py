@@ -28,7 +28,6 @@ from dlzoo.task import Batch, Columns, Example, columns
 from dlzoo.tasks.gallery import Gallery, pictures_in
 from dlzoo.tasks.pictures import PictureTask
 from dlzoo.transforms.augment import colours
-from dlzoo.transforms.pictures import resize
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -194,7 +193,7 @@ class FaceRecognition(PictureTask):
         for answer in answers:
             answer["nearest"] = answer["label"]
         if gallery is not None:
-            for answer, *found in zip(answers, *self._opened(gallery, model).nearest(outputs[0]), strict=True):
+            for answer, *found in zip(answers, *self._gallery_at(gallery, model).nearest(outputs[0]), strict=True):
                 answer["label"], answer["nearest"], answer["score"] = found
         least = self.threshold if threshold is None else threshold
         for answer in answers:
@@ -202,7 +201,7 @@ class FaceRecognition(PictureTask):
                 answer["label"] = UNKNOWN
         return answers
 
-    def _opened(self, path: str, model: nn.Module) -> Gallery:
+    def _gallery_at(self, path: str, model: nn.Module) -> Gallery:
         """The pictures at `path`, embedded once. Raises DataError for one that cannot be read."""
         if self.gallery is None or self.gallery.path != path:
             pictures = pictures_in(path)
@@ -216,8 +215,9 @@ class FaceRecognition(PictureTask):
 
     def _embedded(self, files: Iterable[Path], model: nn.Module) -> Tensor:
         """Embeddings (N, D) of so many files."""
-        examples = [self.encode(sample) for file in files for sample in self.read(file)]  # type: ignore[arg-type]
-        batch = self.collate(columns(examples)).to(next(model.parameters()).device)
+        batch = self.collate(columns([self.encode(self.opened(file)) for file in files])).to(
+            next(model.parameters()).device
+        )
         embeddings: Tensor = model(**batch.inputs)[0]
         return embeddings
 
@@ -225,9 +225,7 @@ class FaceRecognition(PictureTask):
         """`match`: the picture, and beside it the nearest of the gallery, where there is one."""
         if self.gallery is None:
             return {}
-        (other,) = self.read(Path(answer["nearest"]))
-        sizes = self.pictures.height, self.pictures.width
-        left, right = (resize(image, *sizes) for image in (sample["image"], other["image"]))  # type: ignore[index]
+        left, right = (self.encode_picture(one) for one in (sample, self.opened(answer["nearest"])))
         return {"match": torch.cat([left, torch.full_like(left[:, :, :GAP], 255), right], 2)}
 
     def plot(self, metrics: list[Metric], answers: list[Answer], truths: list[Answer]) -> dict[str, Figure]:

@@ -55,11 +55,14 @@ class PictureTask(Task):
             return batch
         return replace(batch, inputs={"x": change(batch.inputs["x"], self.changes, self.erase, rng)})
 
-    def read(self, source: Path | str) -> Iterator[Sample | DataError]:
+    def opened(self, source: Path | str) -> Sample:
+        """The picture in a file. Raises DataError for what is none."""
         from dlzoo.transforms.decode import read_image
 
-        image = read_image(source, self.pictures.mode, least=self.least)
-        yield {"image": image, "source": str(source)}
+        return {"image": read_image(source, self.pictures.mode, least=self.least), "source": str(source)}
+
+    def read(self, source: Path | str) -> Iterator[Sample | DataError]:
+        yield self.opened(source)
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | self.pictures.state_dict()

@@ -53,7 +53,7 @@ class SegmentationTask(PictureTask):
         crop: pixels of the sides of the part that training sees; null is the whole, or 256 where sizes differ
         classes: names of the masks' values 0, 1, 2 ..., or the value (or [red, green, blue]) of each; null takes every
             value of the training split for a class
-        void: value (or several) of masks that counts for nothing
+        void: value or colour of masks that counts for nothing, or a list of them
         augment: random changes in training; zoom takes half or more of height and width, turn is also upside down and
             on the side, for pictures that know no up
         jitter: how much contrast and colours vary in training, in spreads of the colours
@@ -76,7 +76,7 @@ class SegmentationTask(PictureTask):
         size: Count | None = None,
         crop: Count | None = None,
         classes: list[str] | dict[str, int | list[int]] | None = None,
-        void: int | list[int] | None = None,
+        void: int | list[int] | list[list[int]] | None = None,
         augment: Warp = "none",
         jitter: Amount = 0.0,
         normalize: Normalize = "data",
@@ -91,9 +91,8 @@ class SegmentationTask(PictureTask):
             raise ConfigError(["task.balance: loss: dice weighs all classes alike as it is; leave it out"])
         if size and crop:
             raise ConfigError(["task.crop: is cut from pictures as they are; leave out task.size"])
-        nothing: list[Value] = [*void] if isinstance(void, list) else [] if void is None else [void]
-        self.named = None if classes is None else MaskClasses.named(classes, nothing)
-        self.void = nothing
+        self.void = _several(void, coloured=isinstance(classes, dict) and any(map(_is_colour, classes.values())))
+        self.named = None if classes is None else MaskClasses.named(classes, self.void)
         self.size, self.crop, self.warp, self.jitter, self.normalize = size, crop, augment, jitter, normalize
         self.kind, self.gamma, self.balance, self.decoder = loss, gamma, balance, decoder
 
@@ -139,7 +138,7 @@ class SegmentationTask(PictureTask):
         self.pictures.check(sample["image"], where(sample))
         image, height, width = sample["image"], self.pictures.height, self.pictures.width
         mask = self.classes.numbers(sample["mask"], where(sample)) if "mask" in sample else None
-        if self.tiled and rng is not None:
+        if self.tiled and rng is not None and mask is not None:
             image, mask = _cropped(image, mask, height, rng)
         elif self.tiled:  # flat, as sides differ
             example = {"size": torch.tensor(image.shape[1:]), "image": image.flatten()}
@@ -251,12 +250,22 @@ class SegmentationTask(PictureTask):
         self._know(MaskClasses(**state["classes"]), state["counts"], state["tiled"])
 
 
-def _cropped(image: Tensor, mask: Tensor | None, side: int, rng: Random) -> tuple[Tensor, Tensor | None]:
+def _several(void: int | list[int] | list[list[int]] | None, coloured: bool) -> list[Value]:
+    """What stands for nothing as a list; where classes are colours, three numbers are one."""
+    if void is None:
+        return []
+    if isinstance(void, int) or coloured and not any(map(_is_colour, void)):
+        return [void]  # type: ignore[list-item]
+    return [*void]
+
+
+def _is_colour(value: Value) -> bool:
+    return isinstance(value, list)
+
+
+def _cropped(image: Tensor, mask: Tensor, side: int, rng: Random) -> tuple[Tensor, Tensor]:
     """A random square of a picture and its mask, both continued by mirroring where they are smaller."""
     height, width = max(side, image.shape[1]), max(side, image.shape[2])
     top, left = rng.randint(0, height - side), rng.randint(0, width - side)
-    parts = [
-        mirrored(part, height, width)[:, top : top + side, left : left + side]
-        for part in (image, *([mask[None]] if mask is not None else []))
-    ]
-    return parts[0], parts[1][0] if mask is not None else None
+    both = mirrored(torch.cat([image, mask[None]]), height, width)[:, top : top + side, left : left + side]
+    return both[:-1], both[-1]

@@ -72,11 +72,13 @@ class MaskClasses:
             or (isinstance(value, list) and len(value) != 3)
         ]
         if len({isinstance(value, int) for value in every}) > 1:
-            problems.append("task.classes: some values are numbers and some colours")
+            problems.append("task.classes, task.void: some values are numbers and some colours")
         if len({str(value) for value in every}) < len(every) or len(set(names)) < len(names):
             problems.append("task.classes: a name or a value stands there twice")
         if len(names) < 2:
             problems.append("task.classes: two classes or more are needed (the background is one)")
+        if len(names) > VOID:
+            problems.append(f"task.classes: {len(names)} are more than {VOID}")
         if problems:
             raise ConfigError(problems)
         return cls(names, values, void)
@@ -131,7 +133,7 @@ class MaskClasses:
         numbers = mask.numpy()
         if isinstance(self.values[0], list):
             return Image.fromarray(np.array(self.values, np.uint8)[numbers])
-        image = Image.fromarray(np.array(self.values, np.uint8)[numbers], "L").convert("P")
+        image = Image.fromarray(np.array(self.values, np.uint8)[numbers]).convert("P")
         image.putpalette(palette(256).flatten().tolist())
         return image
 

@@ -83,13 +83,13 @@ class Pictures:
         return 1 / (255 * std), -mean / std
 
     def normalized(self, images: Tensor) -> Tensor:
-        """Bytes (..., C, H, W) as floats of mean 0 and spread 1."""
-        scale, offset = self._scale
+        """Bytes (..., C, H, W) as floats of mean 0 and spread 1, on the device where they are."""
+        scale, offset = (part.to(images.device) for part in self._scale)
         return images.float().mul_(scale).add_(offset)
 
     def bytes(self, normalized: Tensor) -> Tensor:
         """The inverse of `normalized`."""
-        scale, offset = self._scale
+        scale, offset = (part.to(normalized.device) for part in self._scale)
         return ((normalized - offset) / scale).round_().clamp_(0, 255).to(torch.uint8)
 
     def state_dict(self) -> dict[str, Any]:
