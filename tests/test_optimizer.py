@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from dlzoo.engine import optimizer as optimizers
 from dlzoo.engine.average import Average
@@ -132,17 +133,25 @@ def test_a_plateau_drops_after_patience_and_not_below_its_floor():
     assert again == drops
 
 
-def test_the_average_follows_its_formula_and_gives_the_weights_back():
+def test_the_average_of_weights_and_running_statistics_is_torch_s_and_gives_the_model_its_own_back():
     network = model()
-    average, expected = Average(network, 0.9), [p.detach().clone() for p in network.parameters()]
+
+    def formula(average: torch.Tensor, own: torch.Tensor, taken: torch.Tensor) -> torch.Tensor:
+        decay = min(0.9, (1 + step) / (10 + step))
+        return decay * average + (1 - decay) * own if own.is_floating_point() else own
+
+    average, step = Average(network, 0.9), 1
+    reference = AveragedModel(network, avg_fn=formula, use_buffers=True)
+    reference.n_averaged.fill_(1)  # or it would begin with the weights of the first update
     optimizer = optimizers.build(OPTIMIZERS["sgd"](), network, CPU)
-    for step in range(5):
+    for step in range(1, 6):
         updates(network, optimizer, 1, start=step)
-        average.update(network, step + 1)
-        decay = min(0.9, (step + 2) / (step + 11))
-        expected = [decay * e + (1 - decay) * p.detach() for e, p in zip(expected, network.parameters(), strict=True)]
-    own = [p.detach().clone() for p in network.parameters()]
+        average.update(network, step)
+        reference.update_parameters(network)
+    own = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    expected = reference.module.state_dict()
+    assert not torch.allclose(expected["1.running_var"], own["1.running_var"])
     with average.applied(network):
-        for p, e in zip(network.parameters(), expected, strict=True):
-            torch.testing.assert_close(p, e)
-    assert all(torch.equal(p, o) for p, o in zip(network.parameters(), own, strict=True))
+        for name, tensor in network.state_dict().items():
+            torch.testing.assert_close(tensor, expected[name])
+    assert all(torch.equal(tensor, own[name]) for name, tensor in network.state_dict().items())

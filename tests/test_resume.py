@@ -16,7 +16,7 @@ from dlzoo.errors import RunError
 from dlzoo.registry import TASKS
 from dlzoo.run import train as command
 from dlzoo.run.fit import Fit
-from dlzoo.run.folder import Run
+from dlzoo.run.folder import Run, closed
 from dlzoo.run.session import Session
 from dlzoo.schema import reader as configs
 from dlzoo.tasks.image_classification import ImageClassification
@@ -210,3 +210,12 @@ def test_a_run_with_an_import_asks_for_it_again(run):
     file.write_text(file.read_text().replace("name: mlp", "name: mine"))
     with pytest.raises(RunError, match=r"--import mine\.py"):
         command.resume(run)
+
+
+def test_a_file_that_vanishes_while_a_run_is_looked_through_is_no_danger_and_a_link_is(tmp_path, monkeypatch):
+    listed = [(str(tmp_path), [".run.json.1.part"], [])]  # as another process makes it, and renames it a moment later
+    monkeypatch.setattr(os, "walk", lambda path: listed)
+    assert closed(tmp_path) == tmp_path
+    (tmp_path / ".run.json.1.part").symlink_to("/etc")
+    with pytest.raises(RunError, match="is a link"):
+        closed(tmp_path)

@@ -95,7 +95,10 @@ def closed(path: Path) -> Path:
     """
     for folder, folders, names in os.walk(path):
         for name in (*folders, *names):
-            mode = os.lstat(os.path.join(folder, name)).st_mode
+            try:
+                mode = os.lstat(os.path.join(folder, name)).st_mode
+            except FileNotFoundError:  # another process trains here: what it writes is renamed as it goes
+                continue
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
                 kind = "a link" if stat.S_ISLNK(mode) else "a pipe or a device"
                 where = printable(os.path.join(folder, name))
