@@ -4,7 +4,7 @@ checked without it.
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, Predicate
 
 Count = Annotated[int, Ge(1)]
 Whole = Annotated[int, Ge(0)]
@@ -30,8 +30,9 @@ MarginLoss = Literal["arcface", "cosface"]
 """Names of losses.margin."""
 ForecastLoss = Literal["mse", "mae", "huber", "pinball"]
 Pool = Literal["auto", "mean", "max", "last", "first", "attention"]
-Tokens = Literal["characters", "words", "bytes", "bpe"]
-"""Names of transforms.text.tokenizer."""
+Tokens = Literal["characters", "words", "bytes", "bpe", "wordpiece", "unigram"]
+TokenSource = Tokens | Annotated[str, Predicate(lambda path: path.endswith(".json") or "/" in path)]
+"""Names of transforms.text.tokenizer, or a file (or its folder, with a slash)."""
 Position = Literal["learned", "sinusoidal", "rotary"]
 """Where a Transformer knows places from: layers.position."""
 Gate = Literal[Activation, "swiglu"]

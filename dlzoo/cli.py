@@ -89,7 +89,7 @@ def train(
         raise UserError("--folds and --resume do not go together")
     if resume is not None and (name or config is None and (set_ or device)):
         raise RunError("a run goes on with its own config: leave out --set, --name and --device, or start a new run")
-    from dlzoo.schema.opened import opened
+    from dlzoo.run.opened import opened
 
     with opened(config, set_, name, device) if config is not None else nullcontext() as built:
         from dlzoo.run import folds as many
@@ -218,7 +218,7 @@ def check(
     if config is None:
         raise UserError("say what to check: --config FILE")
     extend(import_)
-    from dlzoo.schema.opened import opened
+    from dlzoo.run.opened import opened
 
     with opened(config, set_) as built:
         from dlzoo.run import check as run
@@ -239,7 +239,7 @@ def profile(config: ConfigOption = None, set_: Sets = None, import_: Imports = N
     if config is None:
         raise UserError("say what to profile: --config FILE")
     extend(import_)
-    from dlzoo.schema.opened import opened
+    from dlzoo.run.opened import opened
 
     with opened(config, set_) as built:
         from dlzoo.run import profile as run

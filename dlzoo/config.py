@@ -23,6 +23,8 @@ class Component:
 
     name: str
     args: dict[str, Any] = field(default_factory=dict)
+    source: str | None = None
+    """Of a model, `from` in a file: the run whose weights (and tokenizer) it begins with."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def verify_resume(
     if config is None:
         raise UserError("say what to train: --config FILE")
     imports = extend(import_)
-    from dlzoo.schema.opened import opened
+    from dlzoo.run.opened import opened
 
     with opened(config, set_) as built:
         from dlzoo.run.verify import verify_resume

@@ -8,7 +8,7 @@ from torchvision import models
 from dlzoo.errors import ConfigError, RunError
 from dlzoo.layers.published import for_patches
 from dlzoo.registry import MODELS
-from dlzoo.run.build import begin
+from dlzoo.run.beginning import published as begin
 
 
 def resnet(whole, x):

@@ -12,10 +12,12 @@ from memory import fitted
 
 from dlzoo.errors import ConfigError, DataError
 from dlzoo.task import columns
-from dlzoo.transforms.text import END, PAD, RESERVED, UNKNOWN, tokenizer
+from dlzoo.transforms.text import END, MASK, PAD, RESERVED, START, UNKNOWN, restored, tokenizer
 
 TEXTS = ["The cat sat on the mat.", "the dog's bone, the dog!!!", "Ünïcödé — 猫 🐈\n\ttabs", ""]
-NAMES = ["characters", "words", "bytes", "bpe"]
+NAMES = ["characters", "words", "bytes", "bpe", "wordpiece", "unigram"]
+WHOLE = ["characters", "bytes", "bpe", "unigram"]
+"""Those that keep all of a text."""
 
 
 def made(name, limit=None, least=None):
@@ -24,7 +26,7 @@ def made(name, limit=None, least=None):
     return made
 
 
-@pytest.mark.parametrize("name", ["characters", "bytes", "bpe"])
+@pytest.mark.parametrize("name", WHOLE)
 def test_what_is_encoded_comes_back(name):
     own = made(name)
     for text in TEXTS:
@@ -33,35 +35,35 @@ def test_what_is_encoded_comes_back(name):
 
 @settings(max_examples=50, deadline=None)
 @given(st.text())
-def test_bytes_and_bpe_bring_back_any_text(text):
-    for own in (made("bytes"), BPE):
+def test_those_over_bytes_bring_back_any_text(text):
+    for own in OVER_BYTES:
         assert own.decode(own.encode(text).tolist()) == text
 
 
-BPE = made("bpe")
+OVER_BYTES = [made(name) for name in ("bytes", "bpe", "unigram")]
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("text", ["", "never seen: 漢字 zebra", "<pad> <unk> <end>", "\ud800", "the the the"])
+@pytest.mark.parametrize("text", ["", "never seen: 漢字 zebra", "<pad> <end> [UNK] [MASK]", "\ud800", "the the the"])
 def test_ids_are_within_the_vocabulary_and_never_reserved(name, text):
     own = made(name)
     ids = own.encode(text)
     assert all(UNKNOWN <= i < own.size for i in ids)
-    assert PAD not in ids and END not in ids
-    if name in ("bytes", "bpe"):
+    assert not set(ids.tolist()) & {PAD, END, START, MASK}
+    if name in ("bytes", "bpe", "unigram"):
         assert (ids >= RESERVED).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_tokenizer_goes_through_json(name):
-    own, other = made(name), tokenizer(name)
-    other.load_state_dict(json.loads(json.dumps(own.state_dict())))
+    own = made(name)
+    other = restored(json.loads(json.dumps(own.state_dict())))
     assert other.size == own.size
     assert all((other.encode(text) == own.encode(text)).all() for text in [*TEXTS, "something else: xyz"])
     assert (other.widths() == own.widths()).all()
 
 
-@pytest.mark.parametrize("name", ["characters", "bytes", "bpe"])
+@pytest.mark.parametrize("name", WHOLE)
 def test_the_bytes_of_the_tokens_are_those_of_the_text(name):
     own = made(name)
     for text in TEXTS:
@@ -84,9 +86,10 @@ def test_the_rare_and_the_many_are_unknown():
     assert own.symbols == "ab" and own.decode(own.encode("abcz").tolist()) == "ab��"
 
 
-def test_bpe_is_the_same_in_every_process():
+@pytest.mark.parametrize("name", ["bpe", "wordpiece", "unigram"])
+def test_parts_of_words_are_the_same_in_every_process(name):
     code = (
-        "from dlzoo.transforms.text import tokenizer; import json, hashlib; t = tokenizer('bpe', 400);"
+        f"from dlzoo.transforms.text import tokenizer; import json, hashlib; t = tokenizer('{name}', 400);"
         "t.fit(['the cat sat on the mat ' * 5, 'a rat sat on a hat ' * 7, 'ab cd ef gh ' * 3]);"
         "print(hashlib.sha256(json.dumps(t.state_dict()).encode()).hexdigest())"
     )
@@ -95,9 +98,33 @@ def test_bpe_is_the_same_in_every_process():
 
 
 def test_what_a_tokenizer_cannot_do_is_refused():
-    for name, limit, least in (("bytes", 100, None), ("bytes", None, 2), ("bpe", 100, None)):
+    for name, limit, least in (
+        ("bytes", 100, None),
+        ("bpe", 100, None),
+        ("unigram", 100, None),
+        ("a/folder", 100, None),
+    ):
         with pytest.raises(ConfigError, match="vocab"):
             tokenizer(name, limit, least)
+    for name in ("bytes", "unigram", "a/tokenizer.json"):
+        with pytest.raises(ConfigError, match="min_count"):
+            tokenizer(name, None, 2)
+    with pytest.raises(DataError, match="a/tokenizer.json does not exist"):
+        tokenizer("a/tokenizer.json").fit([])
+
+
+def test_small_letters_are_the_tokenizer_s_own_affair():
+    own = tokenizer("characters", lower=True)
+    own.fit(["Ab"])
+    assert own.symbols == "ab" and not own.lossless and own.decode(own.encode("AB").tolist()) == "ab"
+    assert restored(own.state_dict()).encode("AB").tolist() == own.encode("ab").tolist()
+
+
+def test_one_that_was_learned_elsewhere_is_not_learned_again():
+    own = made("words", least=1)
+    own.settled = True
+    own.fit(["other words"])
+    assert "cat" in own.words and "other" not in own.words
 
 
 MAILS = [{"text": text, "label": label} for text, label in [("win cash now", "spam"), ("see you at lunch", "ham")] * 4]

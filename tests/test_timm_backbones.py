@@ -11,7 +11,7 @@ from dlzoo.engine import foreign
 from dlzoo.errors import ConfigError, RunError
 from dlzoo.features import Features
 from dlzoo.registry import MODELS
-from dlzoo.run.build import begin
+from dlzoo.run.beginning import published as begin
 
 FAMILIES = {
     "test_resnet": Features("map", 96, 32),

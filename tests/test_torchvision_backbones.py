@@ -13,7 +13,7 @@ from dlzoo.features import Features
 from dlzoo.registry import MODELS
 from dlzoo.run import portable
 from dlzoo.run import train as command
-from dlzoo.run.build import begin
+from dlzoo.run.beginning import published as begin
 from dlzoo.run.evaluate import evaluate
 from dlzoo.schema.reader import from_dict
 

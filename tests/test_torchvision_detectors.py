@@ -12,7 +12,7 @@ from torchvision import models
 from dlzoo.errors import ConfigError
 from dlzoo.features import Features
 from dlzoo.registry import MODELS
-from dlzoo.run.build import begin
+from dlzoo.run.beginning import published as begin
 from dlzoo.transforms.pictures import COLOURS
 
 torch.set_num_threads(1)

@@ -19,7 +19,7 @@ from dlzoo.features import Features
 from dlzoo.registry import MODELS, TASKS
 from dlzoo.registry.compatible import models_for
 from dlzoo.registry.entry import PACKAGE
-from dlzoo.run.build import begin
+from dlzoo.run.beginning import published as begin
 from dlzoo.run.evaluate import evaluate
 from dlzoo.run.portable import load
 from dlzoo.tasks import video_classification

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from threading import Lock, get_ident
 from typing import Any, cast
 
@@ -15,9 +14,8 @@ from dlzoo.config import Component, Config, Split
 from dlzoo.data.dataset import Dataset, Subset
 from dlzoo.data.skipped import Skipped
 from dlzoo.data.splits import divide
-from dlzoo.engine import foreign
 from dlzoo.engine.weights import named
-from dlzoo.errors import ConfigError, RunError, UserError, WrongKind, first_few, printable
+from dlzoo.errors import ConfigError, RunError, UserError, WrongKind, printable
 from dlzoo.layers.low_rank import adapt
 from dlzoo.registry import DATASETS, FACTS, MODELS, TASKS, Entry
 from dlzoo.registry.compatible import unfit
@@ -75,11 +73,14 @@ def build_splits(
     return divide(dataset, split, labels, task.strangers)
 
 
-def build_network(config: Config, task: Task, most: int | None = None) -> Network:
+def build_network(
+    config: Config, task: Task, most: int | None = None, begin: Callable[[nn.Module], None] | None = None
+) -> Network:
     """The model that `config` names, sized for what `task` has learned, under the task's head.
 
-    Weights are drawn from torch's default generator. Raises ConfigError for a model that does not fit the task, with
-    the names of those that do; RunError for one of far more than `most` bytes of weights (those of a file, say).
+    Weights are drawn from torch's default generator; `begin` gives the backbone others to begin with. Raises
+    ConfigError for a model that does not fit the task, with the names of those that do; RunError for one of far more
+    than `most` bytes of weights (those of a file, say).
     """
     name = config.model.name
     if problem := _unfit(task, MODELS.entry(name), config.model.args):
@@ -88,25 +89,12 @@ def build_network(config: Config, task: Task, most: int | None = None) -> Networ
         backbone = construct(config.model, task)
         if problem := _unfit_features(task, backbone):
             raise _refusal(task, name, problem)
-        if most is None and (source := config.model.args.get("pretrained")):  # else all weights come from the run
-            begin(backbone, source)
+        if begin is not None:
+            begin(backbone)
         head = task.head(backbone)
         if config.train.lora is not None:
             adapt(backbone, config.train.lora)
         return Network(backbone, head)
-
-
-def begin(backbone: nn.Module, source: str | bool) -> None:
-    """Give a backbone with an argument `pretrained` the weights that it names. Raises RunError for those of another."""
-    adapted = cast(Any, backbone)
-    given = foreign.download(adapted.published()) if source is True else foreign.read(Path(str(source)))
-    own, state = backbone.state_dict(), adapted.adapt(given)
-    odd = {name for name in own.keys() ^ state.keys() if not name.endswith("num_batches_tracked")}  # not in old files
-    odd |= {name for name in own.keys() & state.keys() if own[name].shape != state[name].shape}
-    if odd:
-        names = first_few(sorted(odd))
-        raise RunError(f"model.pretrained: {printable(str(source))} does not fit this network: {names}")
-    backbone.load_state_dict(own | state)
 
 
 def freeze(network: Network, patterns: Iterable[str]) -> None:

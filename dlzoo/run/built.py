@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 
 from dlzoo.config import Config
@@ -17,6 +17,7 @@ from dlzoo.engine.record import Record
 from dlzoo.engine.runtime import Runtime
 from dlzoo.errors import ConfigError
 from dlzoo.run.agreement import same_data
+from dlzoo.run.beginning import begin, take_tokenizer
 from dlzoo.run.build import build_dataset, build_network, build_splits, build_task, freeze
 from dlzoo.run.folder import Run, understood
 from dlzoo.run.resolve import resolve
@@ -95,12 +96,14 @@ def build(
     if "validation" not in splits:
         _unwatched(config, task)
     if state is None:
+        take_tokenizer(task, config)
         task.fit(splits["train"])
     else:
         with understood(f"step-{state.step}"):
             task.load_state_dict(state.values["task"])
     seeds.seed_globals(seeds.key(config.train.seed, "weights"))
-    network = build_network(config, task, most=state.bytes if state else None)
+    own = partial(begin, config=config) if state is None else None  # else all weights come from the run
+    network = build_network(config, task, state.bytes if state else None, own)
     freeze(network, config.train.freeze)
     return Built(resolve(config, dataset, task, network, runtime), dataset, splits, task, network, runtime)
 

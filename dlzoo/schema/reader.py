@@ -6,7 +6,7 @@ Single values are judged in values.py; which keys there are, and where each stan
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +31,21 @@ LAST = 10**9
 """The line of what stands in no file, so that it sorts behind what does."""
 
 
-def load(path: Path, sets: Sequence[str] = (), options: Mapping[str, Any] = {}) -> Config:
+def load(
+    path: Path,
+    sets: Sequence[str] = (),
+    options: Mapping[str, Any] = {},
+    model_of: Callable[[str], Component] | None = None,
+) -> Config:
     """The config in a YAML file, resolved: every default is filled in, but for sizes that the task gives the model.
 
     `sets` are `key.key=value` as in `--set`; `options` are values for such keys that came as options of their own
-    (`--name`). Raises ConfigError with every mistake at once, in the order of their places.
+    (`--name`); `model_of` gives the model of a run, and as its source where that lies, for a model that begins
+    `from` one. Raises ConfigError with every mistake at once, in the order of their places.
     """
     problems: list[Problem] = []
     root = tree(path, sets, options, problems)
-    return Reader(problems).config(root)
+    return Reader(problems, model_of).config(root)
 
 
 def tree(path: Path, sets: Sequence[str], options: Mapping[str, Any], problems: list[Problem]) -> Node:
@@ -84,7 +90,8 @@ def dump(config: Config) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Component):
-        return {"name": value.name} | {key: _plain(item) for key, item in value.args.items()}
+        begun = {"from": value.source} if value.source is not None else {}
+        return {"name": value.name} | begun | {key: _plain(item) for key, item in value.args.items()}
     if dataclasses.is_dataclass(value):
         return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
@@ -95,8 +102,8 @@ def _plain(value: Any) -> Any:
 class Reader:
     """Reads a tree into a Config, and gathers what is wrong on the way."""
 
-    def __init__(self, problems: list[Problem]):
-        self.problems = problems
+    def __init__(self, problems: list[Problem], model_of: Callable[[str], Component] | None = None):
+        self.problems, self.model_of = problems, model_of
         self.refused = {place for place, _ in problems}
         """Places of values that could not even be read, which need no second word."""
         self.takes: dict[str, set[str]] = {"train": _names(fields(Train)), "evaluate": _names(fields(Evaluate))}
@@ -181,6 +188,12 @@ class Reader:
         given = self.mapping(node, path)
         if given is None:
             return None, {}
+        source = None
+        if registry is MODELS and path == "model" and "from" in given:
+            source = self.convert(given["from"], str, "model.from")
+            if source is WRONG:
+                return None, {}
+            source, given = self.begun(source, given)
         if "name" not in given:
             self.problem(node.place, path, f"'name' is missing. Choose from: {', '.join(registry.names())}.")
             return None, {}
@@ -192,7 +205,17 @@ class Reader:
         free = FACTS if registry is MODELS else frozenset()
         values = self.arguments(given, node, path, (*parameters, *beside), free)
         extra = {parameter.name: values.pop(parameter.name) for parameter in beside if parameter.name in values}
-        return Component(name, values), extra
+        return Component(name, values, source), extra
+
+    def begun(self, source: str, given: dict[str, Node]) -> tuple[str, dict[str, Node]]:
+        """Where the run lies that a model begins `from`, and the model's keys: the run's own, but for what is given."""
+        place = given["from"].place
+        rest = {key: node for key, node in given.items() if key != "from"}
+        if self.model_of is None:
+            return source, rest
+        base = self.model_of(source)
+        own = {} if "name" in rest else {key: wrap(value, place) for key, value in _plain(base).items()}
+        return str(base.source), {key: node for key, node in own.items() if key != "from"} | rest
 
     def chosen(self, node: Node, path: str, classes: dict[str, Any]) -> Any:
         """One of the dataclasses of a union, by its name; the default one where there is no name."""

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from dlzoo import losses
-from dlzoo.choices import Count, Share, Tokens, Whole
+from dlzoo.choices import Count, Share, TokenSource, Whole
 from dlzoo.data.dataset import Pieces, Sample, Subset
 from dlzoo.decoding import Sampling, generate
 from dlzoo.errors import ConfigError, DataError
@@ -27,8 +27,7 @@ from dlzoo.registry import TASKS
 from dlzoo.task import Batch, Columns, Example, Task
 from dlzoo.tasks import texts
 from dlzoo.tasks.token_windows import TokenWindows
-from dlzoo.transforms.text import END, PAD, UNKNOWN
-from dlzoo.transforms.text import tokenizer as build
+from dlzoo.transforms.text import END, MASK, PAD, START, UNKNOWN, restored
 
 
 @TASKS.register("language_modeling")
@@ -39,8 +38,8 @@ class LanguageModeling(Task):
     token of a split is scored once, behind `look_back` tokens or more (but for the first ones of a text).
 
     Args:
-        tokenizer: what a token is; bpe learns its pieces of words from the training split
-        vocab: largest vocabulary, the most frequent first; null for no limit (bpe: 4096)
+        tokenizer: what a token is, or a tokenizer.json (or its folder/); null for characters, or what the model brings
+        vocab: largest vocabulary, the most frequent first; null for no limit (parts of words: 4096)
         min_count: times that an entry occurs in the training split at least; null for 2 (characters: 1)
         context: tokens in one window
         stride: a training window starts every so many tokens; null for context, 1 for a window at every place
@@ -59,7 +58,7 @@ class LanguageModeling(Task):
 
     def __init__(
         self,
-        tokenizer: Tokens = "characters",
+        tokenizer: TokenSource | None = None,
         vocab: Count | None = None,
         min_count: Count | None = None,
         context: Count = 256,
@@ -68,7 +67,7 @@ class LanguageModeling(Task):
         tie: bool = False,
         smoothing: Share = 0.0,
     ):
-        self.tokenizer = build(tokenizer, vocab, min_count)
+        self.tokenizer = texts.tokenizer(tokenizer, "characters", vocab, min_count, lower=False)
         self.context = context
         self.stride = stride or context
         self.look_back = context // 2 if look_back is None else look_back
@@ -230,7 +229,7 @@ class LanguageModeling(Task):
             sampling=Sampling(temperature, top_k, top_p, min_p, repetition_penalty),
             seed=seed,
             end=END if self.joined else None,
-            banned=(PAD, UNKNOWN) if self.joined else (PAD, UNKNOWN, END),
+            banned=(PAD, UNKNOWN, START, MASK, *(() if self.joined else (END,))),
             window=self._window(model.backbone),
             stop=(lambda tokens: stop in self.tokenizer.decode(tokens[-tail:])) if stop else None,
         )
@@ -256,7 +255,7 @@ class LanguageModeling(Task):
         return kept | {"tokenizer": self.tokenizer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.tokenizer.load_state_dict(state["tokenizer"])
+        self.tokenizer = restored(state["tokenizer"])
         self.joined, self.counts = state["joined"], state["counts"]
         self.column, self.style = state["column"], state.get("style", {})
         self._ready()

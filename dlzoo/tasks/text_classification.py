@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-from dlzoo.choices import Amount, Chance, ClassificationLoss, Count, Pool, Share, Tokens
+from dlzoo.choices import Amount, Chance, ClassificationLoss, Count, Pool, Share, TokenSource
 from dlzoo.data.dataset import Sample, Subset
 from dlzoo.errors import DataError
 from dlzoo.features import Features
@@ -21,8 +21,7 @@ from dlzoo.registry import TASKS
 from dlzoo.task import Batch, Columns, Example
 from dlzoo.tasks import texts
 from dlzoo.tasks.classification import ClassificationTask
-from dlzoo.transforms.text import PAD, UNKNOWN
-from dlzoo.transforms.text import tokenizer as build
+from dlzoo.transforms.text import PAD, UNKNOWN, restored
 
 
 @TASKS.register("text_classification")
@@ -30,10 +29,10 @@ class TextClassification(ClassificationTask):
     """Texts, as tokens (B, T) with a mask (B, T), to scores (B, K).
 
     Args:
-        tokenizer: what a token is; bpe learns its pieces of words from the training split
-        vocab: largest vocabulary, the most frequent first; null for no limit (bpe: 4096)
+        tokenizer: what a token is, or a tokenizer.json (or its folder/); null for words, or what the model brings
+        vocab: largest vocabulary, the most frequent first; null for no limit (parts of words: 4096)
         min_count: times that an entry occurs in the training split at least; null for 2 (characters: 1)
-        lower: make all letters small first
+        lower: make all letters small first; null for yes, unless the tokenizer was learned elsewhere
         context: longest text in tokens; of a longer one the beginning is kept
         word_dropout: share of the tokens of a training text that is made unknown
         dropout: share of the pooled features that is dropped before the scores
@@ -50,10 +49,10 @@ class TextClassification(ClassificationTask):
 
     def __init__(
         self,
-        tokenizer: Tokens = "words",
+        tokenizer: TokenSource | None = None,
         vocab: Count | None = None,
         min_count: Count | None = None,
-        lower: bool = True,
+        lower: bool | None = None,
         context: Count = 256,
         word_dropout: Chance = 0.0,
         dropout: Share = 0.0,
@@ -64,8 +63,7 @@ class TextClassification(ClassificationTask):
         pool: Pool = "auto",
     ):
         super().__init__(loss, smoothing, gamma, balance)
-        self.tokenizer = build(tokenizer, vocab, min_count)
-        self.lower = lower
+        self.tokenizer = texts.tokenizer(tokenizer, "words", vocab, min_count, lower)
         self.context = context
         self.word_dropout = word_dropout
         self.dropout = dropout
@@ -77,7 +75,7 @@ class TextClassification(ClassificationTask):
 
     def fit(self, data: Subset) -> None:
         self.fit_labels(data)
-        own = [self._text(text) for text in data.column("text")]
+        own = data.column("text")
         self.tokenizer.fit(own)
         self.column = getattr(data.dataset, "text", None)
         self.style = getattr(data.dataset, "style", {})
@@ -91,9 +89,7 @@ class TextClassification(ClassificationTask):
         return {"vocab_size": self.tokenizer.size, "context": self.context}
 
     def encode(self, sample: Sample, rng: Random | None = None) -> Example:
-        tokens = torch.from_numpy(self.tokenizer.encode(self._text(sample["text"]))[: self.context].astype("int64"))
-        if not len(tokens):
-            tokens = torch.tensor([UNKNOWN])  # a model sees at least one place
+        tokens = texts.places(self.tokenizer, sample["text"], self.context)
         return {"tokens": tokens, **self.encode_label(sample)}
 
     def collate(self, columns: Columns) -> Batch:
@@ -114,9 +110,6 @@ class TextClassification(ClassificationTask):
     def read(self, source: Path | str) -> Iterator[Sample | DataError]:
         return texts.read(source, self.column, self.style)
 
-    def _text(self, text: str) -> str:
-        return text.lower() if self.lower else text
-
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {
             "tokenizer": self.tokenizer.state_dict(),
@@ -126,5 +119,5 @@ class TextClassification(ClassificationTask):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self.tokenizer.load_state_dict(state["tokenizer"])
+        self.tokenizer = restored(state["tokenizer"])
         self.column, self.style = state["column"], state.get("style", {})

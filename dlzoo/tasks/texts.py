@@ -1,14 +1,40 @@
-"""What tasks on texts share: reading those of a user."""
+"""What tasks on texts share: their tokenizer, texts as tokens, and reading those of a user."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
+
+import torch
+from torch import Tensor
 
 from dlzoo import jsontext
+from dlzoo.choices import Tokens, TokenSource
 from dlzoo.data.dataset import Sample
 from dlzoo.errors import DataError
+from dlzoo.transforms import text
+from dlzoo.transforms.text import UNKNOWN, Tokenizer
+
+
+def tokenizer(
+    source: TokenSource | None, usual: Tokens, vocab: int | None, min_count: int | None, lower: bool | None
+) -> Tokenizer:
+    """What a config asks for; `usual` where it says nothing. `lower` None: yes, but for one that was learned elsewhere.
+
+    Raises ConfigError for what the tokenizer cannot do.
+    """
+    name = source or usual
+    return text.tokenizer(name, vocab, min_count, name in get_args(Tokens) if lower is None else lower)
+
+
+def places(own: Tokenizer, words: str, context: int) -> Tensor:
+    """A text as tokens (T,), `context` at most: its beginning, between what the tokenizer puts around every text.
+
+    There is one at least: a model sees something.
+    """
+    ids = own.encode(words)[: max(0, context - len(own.before) - len(own.after))].tolist()
+    return torch.tensor([*own.before, *ids, *own.after] or [UNKNOWN])
 
 
 def read(source: Path | str, column: str | None, style: dict[str, Any]) -> Iterator[Sample | DataError]:
@@ -23,11 +49,11 @@ def read(source: Path | str, column: str | None, style: dict[str, Any]) -> Itera
     if isinstance(source, Path):
         yield from read_texts(source, column if source.suffix.lower() in SUFFIXES else None, **style)
         return
-    text = source
+    words = source
     if source.lstrip().startswith("{"):
         try:
             row = jsontext.loads(source)
         except ValueError:
             row = {}
-        text = row.get(column or "text", source)
-    yield {"text": text if isinstance(text, str) else source, "source": source}
+        words = row.get(column or "text", source)
+    yield {"text": words if isinstance(words, str) else source, "source": source}

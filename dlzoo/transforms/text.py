@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -11,12 +10,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dlzoo.choices import Tokens
+from dlzoo.choices import TokenSource
 from dlzoo.errors import ConfigError
 
-PAD, UNKNOWN, END = 0, 1, 2
-"""Ids that every tokenizer keeps: padding, what the vocabulary lacks, the end of a text. No text encodes to 0 or 2."""
-RESERVED = 3
+PAD, UNKNOWN, END, START, MASK = range(5)
+"""Ids that every tokenizer keeps: padding, what the vocabulary lacks, the end and the start of a text, a hidden token.
+Text encodes to none of them but the second, whatever it spells.
+"""
+RESERVED = 5
+NO_BYTES = [int(i == UNKNOWN) for i in range(RESERVED)]
 WORD = re.compile(r"\w+(?:['’]\w+)*|([^\w\s])\1*")
 """A word with its inner apostrophes, or a run of one punctuation mark (`!!!`)."""
 
@@ -25,21 +27,37 @@ class Tokenizer(ABC):
     """Text (str) to ids (int32 array) and back; ids below RESERVED are not the text's own."""
 
     name: ClassVar[str]
-    lossless: ClassVar[bool] = True
+    lossless: bool = True
     """`decode(encode(text)) == text` wherever nothing was unknown."""
+    lower: bool = False
+    """All letters are made small first."""
+    settled: bool = False
+    """It was learned elsewhere, and a model knows its ids: `fit` leaves it as it is."""
+    before: tuple[int, ...] = ()
+    """Ids that stand before every text, and `after` it, where a model has been trained with such."""
+    after: tuple[int, ...] = ()
 
     @property
     @abstractmethod
     def size(self) -> int:
         """Number of ids, the reserved ones included."""
 
-    @abstractmethod
     def fit(self, texts: Iterable[str]) -> None:
         """Learn the vocabulary from the training split."""
+        if not self.settled:
+            self.learn(text.lower() for text in texts) if self.lower else self.learn(texts)
 
-    @abstractmethod
     def encode(self, text: str) -> np.ndarray:
         """Ids (T,) int32 of a text; empty for an empty one."""
+        return self.ids(text.lower() if self.lower else text)
+
+    @abstractmethod
+    def learn(self, texts: Iterable[str]) -> None:
+        """`fit` for texts whose letters are as they are to be."""
+
+    @abstractmethod
+    def ids(self, text: str) -> np.ndarray:
+        """`encode` of such a text."""
 
     @abstractmethod
     def decode(self, ids: Iterable[int]) -> str:
@@ -50,11 +68,17 @@ class Tokenizer(ABC):
         """Bytes (V,) int64 of UTF-8 that each id stands for: what bits per byte are counted with."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What `fit` learned, as plain values."""
-        return {}
+        """What `restored` makes it from again: its name and what `fit` learned, as plain values."""
+        return {"name": self.name, "lower": self.lower}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
-        """The inverse of `state_dict`."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Learn what `fit` did of the one whose `state_dict` this is."""
+        if state["lower"]:
+            self.make_lower()
+
+    def make_lower(self) -> None:
+        """Let all letters be made small first."""
+        self.lower, self.lossless = True, False
 
 
 class Characters(Tokenizer):
@@ -76,25 +100,26 @@ class Characters(Tokenizer):
     def size(self) -> int:
         return RESERVED + len(self.symbols)
 
-    def fit(self, texts: Iterable[str]) -> None:
+    def learn(self, texts: Iterable[str]) -> None:
         counts: Counter[str] = Counter()
         for text in texts:
             counts.update(text)
-        self._set("".join(sorted(_frequent(counts, self.limit, self.least))))
+        self._set("".join(sorted(frequent(counts, self.limit, self.least))))
 
-    def encode(self, text: str) -> np.ndarray:
+    def ids(self, text: str) -> np.ndarray:
         return self._table[np.minimum(_codes(text), len(self._table) - 1)]
 
     def decode(self, ids: Iterable[int]) -> str:
-        return "".join(self.symbols[i - RESERVED] if i >= RESERVED else "�" for i in ids if i not in (PAD, END))
+        return "".join(self.symbols[i - RESERVED] if i >= RESERVED else "�" for i in _own(ids))
 
     def widths(self) -> np.ndarray:
-        return np.array([0, 1, 0] + [len(symbol.encode("utf-8", "surrogatepass")) for symbol in self.symbols])
+        return np.array(NO_BYTES + [len(symbol.encode("utf-8", "surrogatepass")) for symbol in self.symbols])
 
     def state_dict(self) -> dict[str, Any]:
-        return {"symbols": self.symbols}
+        return super().state_dict() | {"symbols": self.symbols}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
         self._set(state["symbols"])
 
 
@@ -116,28 +141,29 @@ class Words(Tokenizer):
     def size(self) -> int:
         return RESERVED + len(self.words)
 
-    def fit(self, texts: Iterable[str]) -> None:
+    def learn(self, texts: Iterable[str]) -> None:
         counts = Counter(match.group() for text in texts for match in WORD.finditer(text))
-        self._set(_frequent(counts, self.limit, self.least))
+        self._set(frequent(counts, self.limit, self.least))
 
     def _set(self, words: list[str]) -> None:
         self.words = words
         self._ids = {word: i for i, word in enumerate(words, RESERVED)}
 
-    def encode(self, text: str) -> np.ndarray:
+    def ids(self, text: str) -> np.ndarray:
         ids = self._ids
         return np.array([ids.get(match.group(), UNKNOWN) for match in WORD.finditer(text)], np.int32)
 
     def decode(self, ids: Iterable[int]) -> str:
-        return " ".join(self.words[i - RESERVED] if i >= RESERVED else "�" for i in ids if i not in (PAD, END))
+        return " ".join(self.words[i - RESERVED] if i >= RESERVED else "�" for i in _own(ids))
 
     def widths(self) -> np.ndarray:
-        return np.array([0, 1, 0] + [len(word.encode("utf-8", "surrogatepass")) + 1 for word in self.words])
+        return np.array(NO_BYTES + [len(word.encode("utf-8", "surrogatepass")) + 1 for word in self.words])
 
     def state_dict(self) -> dict[str, Any]:
-        return {"words": self.words}
+        return super().state_dict() | {"words": self.words}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
         self._set(list(state["words"]))
 
 
@@ -150,10 +176,10 @@ class Bytes(Tokenizer):
     def size(self) -> int:
         return RESERVED + 256
 
-    def fit(self, texts: Iterable[str]) -> None:
+    def learn(self, texts: Iterable[str]) -> None:
         """Nothing to learn."""
 
-    def encode(self, text: str) -> np.ndarray:
+    def ids(self, text: str) -> np.ndarray:
         return np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8).astype(np.int32) + RESERVED
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -163,76 +189,68 @@ class Bytes(Tokenizer):
         return np.repeat([0, 1], [RESERVED, 256])
 
 
-class BytePairs(Tokenizer):
-    """Byte-pair encoding over bytes (Sennrich et al., 2016; Radford et al., 2019), trained by `tokenizers`.
+def tokenizer(name: TokenSource, limit: int | None = None, least: int | None = None, lower: bool = False) -> Tokenizer:
+    """A fresh tokenizer by name, or that of a tokenizer.json (or of a folder with one), which `fit` reads.
 
-    Its ids are shifted by RESERVED, so no text of a user can spell a reserved one.
+    `limit` is the largest vocabulary (4096 for parts of words where it is not given), `least` how often an entry is
+    seen at least (characters: 1, words, bpe and wordpiece: 2). Raises ConfigError for what a tokenizer cannot do.
     """
-
-    name = "bpe"
-
-    def __init__(self, limit: int | None = None, least: int = 2) -> None:
-        self.limit, self.least = limit or 4096, least
-        self._bpe: Any = None
-
-    @property
-    def size(self) -> int:
-        return RESERVED + (self._bpe.get_vocab_size() if self._bpe else 256)
-
-    def fit(self, texts: Iterable[str]) -> None:
-        from tokenizers import Tokenizer as Library
-        from tokenizers import decoders, models, pre_tokenizers, trainers
-
-        self._bpe = Library(models.BPE())
-        self._bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        self._bpe.decoder = decoders.ByteLevel()
-        trainer = trainers.BpeTrainer(
-            vocab_size=self.limit,
-            min_frequency=self.least,
-            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-            show_progress=False,
-        )
-        self._bpe.train_from_iterator(texts, trainer)
-
-    def encode(self, text: str) -> np.ndarray:
-        text = text.encode("utf-8", "replace").decode()  # half a character, from a terminal: the library raises
-        return np.array(self._bpe.encode(text).ids, np.int32) + np.int32(RESERVED)
-
-    def decode(self, ids: Iterable[int]) -> str:
-        return self._bpe.decode([i - RESERVED for i in ids if i >= RESERVED], skip_special_tokens=False)
-
-    def widths(self) -> np.ndarray:
-        # in byte-level BPE each character of an entry stands for one byte
-        entries = self._bpe.get_vocab()
-        return np.array([0] * RESERVED + [len(entry) for entry in sorted(entries, key=entries.__getitem__)])
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"bpe": json.loads(self._bpe.to_str())} if self._bpe else {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        from tokenizers import Tokenizer as Library
-
-        self._bpe = Library.from_str(json.dumps(state["bpe"]))
+    own = _fresh(name, limit, least)
+    if lower:
+        own.make_lower()
+    return own
 
 
-def tokenizer(name: Tokens, limit: int | None = None, least: int | None = None) -> Tokenizer:
-    """A fresh tokenizer by name.
+def _fresh(name: TokenSource, limit: int | None, least: int | None) -> Tokenizer:
+    from dlzoo.transforms import subwords
 
-    `limit` is the largest vocabulary (bpe: 4096 where it is not given), `least` how often an entry is seen at least
-    (characters: 1, words and bpe: 2). Bytes take neither. Raises ConfigError for what a tokenizer cannot do.
-    """
+    fixed = [word for word, value in (("vocab", limit), ("min_count", least)) if value is not None]
+    if name == "unigram":
+        fixed = [word for word in fixed if word == "min_count"]
+    if fixed and name not in ("characters", "words", "bpe", "wordpiece"):
+        raise ConfigError([f"task.{word}: says nothing for tokenizer: {name}; leave it out" for word in fixed])
     if name == "bytes":
-        if limit is not None or least is not None:
-            raise ConfigError(["task: `vocab` and `min_count` say nothing for tokenizer: bytes; leave them out"])
         return Bytes()
-    if name == "bpe" and limit is not None and limit < 256:
-        raise ConfigError([f"task.vocab: {limit} is too small for tokenizer: bpe, which has every byte: 256 or more"])
     if name == "characters":
         return Characters(limit, least or 1)
-    return (Words if name == "words" else BytePairs)(limit, least or 2)
+    if name == "words":
+        return Words(limit, least or 2)
+    if name == "wordpiece":
+        return subwords.WordPieces(limit or subwords.LIMIT, least or 2)
+    if name not in ("bpe", "unigram"):
+        return subwords.FromFile(name)
+    if limit is not None and limit < 256:
+        raise ConfigError(
+            [f"task.vocab: {limit} is too small for tokenizer: {name}, which has every byte: 256 or more"]
+        )
+    limit = limit or subwords.LIMIT
+    return subwords.Unigram(limit) if name == "unigram" else subwords.BytePairs(limit, least or 2)
 
 
-def _frequent(counts: Counter[str], limit: int | None, least: int) -> list[str]:
+def restored(state: dict[str, Any]) -> Tokenizer:
+    """The tokenizer whose `state_dict` this is."""
+    from dlzoo.transforms import subwords
+
+    kinds: tuple[type[Tokenizer], ...] = (
+        Characters,
+        Words,
+        Bytes,
+        subwords.BytePairs,
+        subwords.Unigram,
+        subwords.WordPieces,
+        subwords.FromFile,
+    )
+    own = next(kind for kind in kinds if kind.name == state["name"])()
+    own.load_state_dict(state)
+    return own
+
+
+def _own(ids: Iterable[int]) -> Iterable[int]:
+    """Those that stand for some text: not the reserved ones, but the unknown."""
+    return (i for i in ids if i == UNKNOWN or i >= RESERVED)
+
+
+def frequent(counts: Counter[str], limit: int | None, least: int) -> list[str]:
     """The most frequent first; equals in alphabetical order, so that the same texts always give the same list."""
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return [entry for entry, n in ranked if n >= least][:limit]

@@ -57,9 +57,10 @@ def _(place: Path) -> None:
     assert found.code == 0 and found.out, found
     (path,) = place.glob("runs/*/model/model.json")
     described = json.loads(path.read_text())
-    entries = described["task"]["tokenizer"]["symbols"]
+    own = described["task"]["tokenizer"]
+    entries = own["symbols"]
     for other in (entries[:-1], entries[::-1]):
-        path.write_text(json.dumps(described | {"task": described["task"] | {"tokenizer": {"symbols": other}}}))
+        path.write_text(json.dumps(described | {"task": described["task"] | {"tokenizer": own | {"symbols": other}}}))
         ended = dlzoo("predict", "last", "it was", cwd=place)
         assert ended.code == 4 and "model.json" in ended.said and not ended.out, ended
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from dlzoo.config import Config
-from dlzoo.errors import ConfigError
+from dlzoo.config import Component, Config
+from dlzoo.errors import ConfigError, RunError
 from dlzoo.registry import compatible
 from dlzoo.schema.overrides import KEY
 from dlzoo.schema.reader import SECTIONS, load, tree
@@ -29,7 +29,7 @@ def opened(
     """
     options = {key: value for key, value in {"name": name, "train.device": device}.items() if value is not None}
     try:
-        config = load(path, sets or (), options)
+        config = load(path, sets or (), options, _model_of)
         compatible.check(config)
         stem = re.sub(r"[^A-Za-z0-9._-]+", "_", path.stem).lstrip(".")[:100]
         yield config if config.name is not None else replace(config, name=stem or "run")
@@ -38,6 +38,17 @@ def opened(
             raise
         root = tree(path, sets or (), options, [])
         raise ConfigError([_placed(problem, root) for problem in error.problems]) from error
+
+
+def _model_of(run: str) -> Component:
+    """The model of a run that another one begins from, and where that lies. Raises ConfigError where there is none."""
+    from dlzoo.run import portable
+
+    try:
+        found = portable.read(run)
+        return replace(found.config.model, source=str(found.run or found.folder))
+    except RunError as error:
+        raise ConfigError([f"model.from: {error}"]) from error
 
 
 def _placed(problem: str, root: Node) -> str:

@@ -1,0 +1,80 @@
+"""What a network begins with instead of chance: published weights, or the backbone and the tokenizer of another run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+from torch import nn
+
+from dlzoo.config import Config
+from dlzoo.engine import foreign, weights
+from dlzoo.errors import ConfigError, RunError, first_few, printable
+from dlzoo.registry import MODELS
+from dlzoo.run import portable
+from dlzoo.run.folder import understood
+from dlzoo.task import Task
+from dlzoo.transforms.text import Tokenizer, restored
+
+LEARNED = ("tokenizer", "vocab", "min_count", "lower")
+"""Arguments of tasks that say nothing where the tokenizer comes with the weights."""
+
+
+def begin(backbone: nn.Module, config: Config) -> None:
+    """Give a backbone the weights that its model names. Raises RunError for those of another network."""
+    if config.model.source is not None:
+        other_run(backbone, config.model.source)
+    elif source := config.model.args.get("pretrained"):
+        published(backbone, source)
+
+
+def published(backbone: nn.Module, source: str | bool) -> None:
+    """The weights of a file, or (true) those that a library has published. Raises RunError for those of another."""
+    adapted = cast(Any, backbone)
+    given = foreign.download(adapted.published()) if source is True else foreign.read(Path(str(source)))
+    _fill(backbone, adapted.adapt(given), f"model.pretrained: {printable(str(source))}")
+
+
+def other_run(backbone: nn.Module, run: str) -> None:
+    """The best weights of another run's backbone. Raises RunError where there are none, or they do not fit."""
+    given = weights.load(portable.verified(portable.read(run)))
+    front = "backbone."
+    state = {name.removeprefix(front): value for name, value in given.items() if name.startswith(front)}
+    _fill(backbone, state, f"model.from: {printable(run)}")
+
+
+def _fill(backbone: nn.Module, state: dict[str, Any], source: str) -> None:
+    own = backbone.state_dict()
+    odd = {name for name in own.keys() ^ state.keys() if not name.endswith("num_batches_tracked")}  # not in old files
+    if odd:
+        raise RunError(f"{source} does not fit this network: {first_few(sorted(odd))}")
+    for name in own.keys() & state.keys():
+        if own[name].shape != state[name].shape:
+            there, here = tuple(state[name].shape), tuple(own[name].shape)
+            hint = f"; set task.context: {there[0]}" if name == "position.table.weight" else ""
+            raise RunError(f"{source} does not fit this network: {name} is {there} there, and {here} here{hint}")
+    backbone.load_state_dict(own | state)
+
+
+def take_tokenizer(task: Task, config: Config) -> None:
+    """Let a task on texts read them as the weights that its model begins with are used to.
+
+    Raises ConfigError where the config says otherwise.
+    """
+    if not hasattr(task, "tokenizer") or (own := _tokenizer(config)) is None:
+        return
+    if said := [name for name in LEARNED if config.task.args.get(name) is not None]:
+        raise ConfigError([f"task.{name}: the tokenizer comes with the model's weights; leave it out" for name in said])
+    own.settled = True
+    task.tokenizer = own
+
+
+def _tokenizer(config: Config) -> Tokenizer | None:
+    """The tokenizer of the run, or of the model, that the network begins with; None where there is none."""
+    if (run := config.model.source) is not None:
+        found = portable.read(run)
+        state = found.meta["task"].get("tokenizer")
+        with understood(str(found.folder / "model.json")):
+            return restored(state) if state else None
+    model = MODELS[config.model.name]
+    return model.tokenizer(**config.model.args) if hasattr(model, "tokenizer") else None
