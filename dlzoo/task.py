@@ -85,7 +85,8 @@ class Task(ABC):
     monitor: str
     """The metric that picks the best checkpoint; '-' in front where less is better."""
     generates: bool = False
-    """`evaluate` scores `answer`, not `decode`."""
+    """`evaluate` and the test score `answer`, not `decode`; so does a validation in training, unless `written` says
+    otherwise."""
     strangers: bool = False
     """The classes of other splits may be new: they are compared, not told apart (faces)."""
     writes: bool = False
@@ -171,6 +172,13 @@ class Task(ABC):
     @abstractmethod
     def metrics(self) -> list[Metric]:
         """Fresh metrics."""
+
+    def written(self) -> list[Metric]:
+        """Fresh metrics of `answer`, where that takes too long to be asked in every validation of a training.
+
+        A validation then does with `metrics`, of one forward pass, and `evaluate` and the test have both.
+        """
+        return []
 
     def update(self, metrics: list[Metric], outputs: Any, batch: Batch) -> None:
         """Feed the metrics with a batch. Overridden, to the same numbers, where a dict for each sample is slow."""

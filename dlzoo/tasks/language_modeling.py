@@ -19,8 +19,6 @@ from dlzoo.choices import Count, Share, TokenSource, Whole
 from dlzoo.data.dataset import Pieces, Sample, Subset
 from dlzoo.decoding import Sampling, generate
 from dlzoo.errors import ConfigError, DataError
-from dlzoo.features import Features
-from dlzoo.heads.dense import Dense
 from dlzoo.metrics.language import Language
 from dlzoo.metrics.metric import Answer, Metric
 from dlzoo.registry import TASKS
@@ -132,15 +130,7 @@ class LanguageModeling(Task):
         return Batch({"x": x, "mask": x != PAD, "scored": scored}, {"next": after}, count=int(scored.sum()))
 
     def head(self, backbone: nn.Module) -> nn.Module:
-        assert isinstance(backbone.features, Features)
-        if not self.tie:
-            return Dense(backbone.features, self.tokenizer.size)
-        embedding = getattr(backbone, "embed", None)
-        if not isinstance(embedding, nn.Embedding):
-            raise ConfigError(["task.tie: this model has no embedding of tokens to tie; leave tie out"])
-        with torch.no_grad():  # as rows of a head, vectors longer than 1 would start with scores far from even
-            embedding.weight /= embedding.weight.norm(dim=1).mean().clamp(min=1)
-        return Dense(backbone.features, self.tokenizer.size, tie=embedding)
+        return texts.scores(backbone, self.tokenizer.size, "embed" if self.tie else None)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         after = batch.targets["next"]

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dlzoo import jsontext
 from dlzoo.choices import Tokens, TokenSource
 from dlzoo.data.dataset import Sample
-from dlzoo.errors import DataError
+from dlzoo.errors import ConfigError, DataError
+from dlzoo.features import Features
+from dlzoo.heads.dense import Dense
 from dlzoo.transforms import text
 from dlzoo.transforms.text import UNKNOWN, Tokenizer
 
@@ -35,6 +37,35 @@ def places(own: Tokenizer, words: str, context: int) -> Tensor:
     """
     ids = own.encode(words)[: max(0, context - len(own.before) - len(own.after))].tolist()
     return torch.tensor([*own.before, *ids, *own.after] or [UNKNOWN])
+
+
+def words(own: Tokenizer, ids: list[int]) -> list[tuple[str, int]]:
+    """Tokens put together to words: each, and how many tokens it has. A token that begins with a space begins one, and
+    so does every one where the tokenizer keeps no spaces.
+    """
+    groups: list[list[int]] = []
+    for token in ids:
+        piece = own.decode([token])
+        if not groups or not own.lossless or piece[:1].isspace():
+            groups.append([])
+        groups[-1].append(token)
+    return [(own.decode(group), len(group)) for group in groups]
+
+
+def scores(backbone: nn.Module, size: int, embedding: str | None) -> nn.Module:
+    """A head that scores `size` tokens at each place, with the weights of the backbone's `embedding` if one is named.
+
+    Raises ConfigError for a backbone that has none.
+    """
+    assert isinstance(backbone.features, Features)
+    if embedding is None:
+        return Dense(backbone.features, size)
+    tied = getattr(backbone, embedding, None)
+    if not isinstance(tied, nn.Embedding):
+        raise ConfigError(["task.tie: this model has no embedding of tokens to tie; set tie: false"])
+    with torch.no_grad():  # as rows of a head, vectors longer than 1 would start with scores far from even
+        tied.weight /= tied.weight.norm(dim=1).mean().clamp(min=1)
+    return Dense(backbone.features, size, tie=tied)
 
 
 def read(source: Path | str, column: str | None, style: dict[str, Any]) -> Iterator[Sample | DataError]:
