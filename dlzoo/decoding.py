@@ -125,8 +125,8 @@ def stream(
     step.
 
     A row ends after `new` tokens, at the token `end`, which is not given out, or when `stop` says so of its tokens.
-    `banned` tokens are never chosen. `memory` is the Reader's; the draws of a row depend on its own of the `keys`, which
-    are its prompt if not given. The network stands in eval mode.
+    `banned` tokens are never chosen. `memory` is the Reader's; the draws of a row depend on its own of `keys`, its
+    prompt where there are none. The network stands in eval mode.
     """
     device = prompts[0].device
     prompts = [prompt[-window:] if window else prompt for prompt in prompts]
@@ -206,7 +206,8 @@ def beam_search(
     running = torch.full((B, beams), UNLIKELY, device=device)
     running[:, 0] = 0  # else all beams would begin alike
     kept = torch.full((B, beams, new), end, device=device)
-    scores, ended = torch.full((B, beams), UNLIKELY, device=device), torch.zeros(B, beams, dtype=bool, device=device)
+    scores = torch.full((B, beams), UNLIKELY, device=device)
+    ended = torch.zeros(B, beams, dtype=torch.bool, device=device)
     for t in range(1, new + 1):
         last, state = step(tokens[:, :, -1].reshape(-1, 1), state, memory)
         logs = last.float().log_softmax(-1)

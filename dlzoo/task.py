@@ -93,6 +93,8 @@ class Task(ABC):
     """`answer` writes a text, place by place: `predict` gives it a batch at a time, not many to sort by length."""
     shown: tuple[str, ...] = ()
     """Options of `answer` that change what is drawn of an answer, not what it says."""
+    draws_alone: bool = False
+    """`draw` needs the answer and no sample, which may be one row of many in a file."""
     draws: bool = False
     """`encode` draws from its rng: it is called afresh in every epoch. Where it does not, its result is kept."""
     ragged: tuple[str, ...] = ()

@@ -52,8 +52,8 @@ class TextPairs(Dataset):
         self.style = {"header": header, "separator": separator, "quotes": quotes, "encoding": encoding}
         """What `read_texts` needs, besides the column, to read another such file."""
         self.encoding = encoding
-        self.text = text
-        """The column of the texts; how the names of plain files end, None where nothing was said."""
+        self.text: str | None = None
+        """The column with the text, where the texts are in one."""
         self._tables: dict[str, Source] = {}
         self._lines: dict[str, tuple[Path, Path]] = {}
         root, ending = existing(path), f".{text.lstrip('.')}" if text else None
@@ -148,11 +148,12 @@ class TextPairs(Dataset):
 
     def column(self, key: str) -> list[Any]:
         """`text` or `target` of every sample, or another column of a file of rows."""
+        texts, targets, sources, _ = self._loaded
         if key in self.gives:
-            return self._loaded[self.gives.index(key)]
+            return texts if key == "text" else targets
         if not self._tables:
             raise DataError(f"these pairs have no column '{printable(key)}', only text and target.")
-        kept = set(self._loaded[2])
+        kept = set(sources)
         return [
             row[source.index(key)]
             for source in self._tables.values()

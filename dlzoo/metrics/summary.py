@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,10 @@ class Summary(Metric):
 
     def compute(self) -> dict[str, float]:
         total = self.groups.total()[None]
-        return {name: float(_mean(total, i)[0]) for i, name in enumerate(NAMES, 1)}
+        return {name: float(_mean(i, total)[0]) for i, name in enumerate(NAMES, 1)}
 
     def intervals(self) -> dict[str, tuple[float, float]]:
-        found = {name: self.groups.interval(lambda sums, i=i: _mean(sums, i)) for i, name in enumerate(NAMES, 1)}
+        found = {name: self.groups.interval(partial(_mean, i)) for i, name in enumerate(NAMES, 1)}
         return {name: span for name, span in found.items() if np.isfinite(span[0])}
 
     def state_dict(self) -> dict[str, Any]:
@@ -46,7 +47,7 @@ class Summary(Metric):
         self.groups.merge(state)
 
 
-def _mean(sums: Array, column: int) -> Array:
+def _mean(column: int, sums: Array) -> Array:
     with np.errstate(invalid="ignore"):
         return sums[:, column] / sums[:, 0]
 

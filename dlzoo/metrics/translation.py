@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,11 +25,15 @@ class Translation(Metric):
             from sacrebleu.metrics import BLEU, CHRF, TER
         except ImportError as error:
             hint = "pip install 'dlzoo[seq2seq]'"
-            raise ConfigError([f"task.score: translation needs a package that is not here ({error}): {hint}"]) from error
+            raise ConfigError(
+                [f"task.score: translation needs a package that is not here ({error}): {hint}"]
+            ) from error
         self.scorers: dict[str, Any] = {"bleu": BLEU(), "chrf": CHRF(), "ter": TER()}
         widths = [len(scorer._extract_corpus_statistics([""], [[""]])[0]) for scorer in self.scorers.values()]
         ends = np.cumsum(widths).tolist()
-        self.places = {name: slice(end - width, end) for name, width, end in zip(self.scorers, widths, ends, strict=True)}
+        self.places = {
+            name: slice(end - width, end) for name, width, end in zip(self.scorers, widths, ends, strict=True)
+        }
         """The columns of `groups` that each of them reads."""
         self.groups = Groups(ends[-1])
 
@@ -51,7 +56,7 @@ class Translation(Metric):
         return {name: float(self._score(name, total)[0]) for name in self.scorers}
 
     def intervals(self) -> dict[str, tuple[float, float]]:
-        found = {name: self.groups.interval(lambda sums, name=name: self._score(name, sums)) for name in self.scorers}
+        found = {name: self.groups.interval(partial(self._score, name)) for name in self.scorers}
         return {name: span for name, span in found.items() if np.isfinite(span[0])}
 
     @property

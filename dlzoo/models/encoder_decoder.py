@@ -96,9 +96,7 @@ class EncoderDecoder(nn.Module):
         memory = self.encoder(self.dropout(self.position(self.scale * self.embed(x))), mask)
         return self.decoder.remember(memory, mask)
 
-    def step(
-        self, target: Tensor, state: tuple[Cache, ...] | None, memory: Memory
-    ) -> tuple[Tensor, tuple[Cache, ...]]:
+    def step(self, target: Tensor, state: tuple[Cache, ...] | None, memory: Memory) -> tuple[Tensor, tuple[Cache, ...]]:
         """Features (B, t, dim) of new target tokens (B, t) after `state`, the keys and values of each block."""
         return self.decoder.step(self._enter(target, state[0][0].shape[2] if state else 0), state, memory)
 

@@ -18,7 +18,7 @@ Words = list[tuple[str, int]]
 
 
 def drawn(attention: Tensor, read: Words, written: Words) -> Image.Image:
-    """A picture of `attention` (T, S): the tokens of a word that was read are summed, of one that was written averaged."""
+    """A picture of `attention` (T, S): the tokens of a word that was read are summed, of a written one averaged."""
     from PIL import Image
 
     columns = [part.sum(1) for part in attention.split([count for _, count in read], 1)]

@@ -65,6 +65,7 @@ class SequenceToSequence(Task):
     monitor = "-loss"
     ragged = ("x", "next", "words", "reference")
     generates = True
+    draws_alone = True
     kept = 0
 
     def __init__(
@@ -239,7 +240,7 @@ class SequenceToSequence(Task):
         return {"attention": pictures.drawn(answer["attention"], *sides)}
 
     def read(self, source: Path | str) -> Iterator[Sample | DataError]:
-        return texts.read(source, self.column, self.style)
+        return texts.read(source, self.column, self.style, lines=True)
 
     def state_dict(self) -> dict[str, Any]:
         own = self.own.state_dict() if self.own else None

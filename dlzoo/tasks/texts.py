@@ -68,9 +68,11 @@ def scores(backbone: nn.Module, size: int, embedding: str | None) -> nn.Module:
     return Dense(backbone.features, size, tie=tied)
 
 
-def read(source: Path | str, column: str | None, style: dict[str, Any]) -> Iterator[Sample | DataError]:
-    """A .txt file is one text, a file of rows has one in each row; an argument or a line is one, or a JSON object with
-    one.
+def read(
+    source: Path | str, column: str | None, style: dict[str, Any], lines: bool = False
+) -> Iterator[Sample | DataError]:
+    """A .txt file is one text (of `lines`, one in each), a file of rows has one in each row; an argument or a line is
+    one, or a JSON object with one.
 
     Raises DataError for a file that cannot be read or lacks the column.
     """
@@ -78,7 +80,8 @@ def read(source: Path | str, column: str | None, style: dict[str, Any]) -> Itera
     from dlzoo.data.text_files import read_texts
 
     if isinstance(source, Path):
-        yield from read_texts(source, column if source.suffix.lower() in SUFFIXES else None, **style)
+        plain = "" if lines else None
+        yield from read_texts(source, column if source.suffix.lower() in SUFFIXES else plain, **style)
         return
     words = source
     if source.lstrip().startswith("{"):

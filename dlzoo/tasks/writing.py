@@ -46,14 +46,22 @@ def write(
             return model.head(features)[:, -1], state  # type: ignore[operator]
 
         penalty = 1.0 if length_penalty is None else length_penalty
-        options = {"beams": beams, "new": new, "end": END, "banned": BANNED, "length_penalty": penalty}
-        found = beam_search(step, memory, first, **options)
+        found = beam_search(step, memory, first, beams=beams, new=new, end=END, banned=BANNED, length_penalty=penalty)
         answers: list[Answer] = [{"score": score} for _, score in found]
         written = [tokens for tokens, _ in found]
     else:
         keys = [row[real] for row, real in zip(x, mask, strict=True)]
-        options = {"new": new, "sampling": drawing, "seed": seed, "end": END, "banned": BANNED}
-        written = generate(model, list(first[:, None]), memory=memory, keys=keys, **options)
+        written = generate(
+            model,
+            list(first[:, None]),
+            new=new,
+            sampling=drawing,
+            seed=seed,
+            end=END,
+            banned=BANNED,
+            memory=memory,
+            keys=keys,
+        )
         answers = [{} for _ in written]
     for answer, tokens in zip(answers, written, strict=True):
         answer["tokens"] = torch.tensor(tokens, dtype=torch.long)
