@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from made import boxed, digit_masks, picture, scenes, videos, write
+from made import boxed, digit_masks, picture, scenes, translated, videos, write
 from PIL import Image
 
 from dlzoo.config import Split
@@ -80,6 +80,8 @@ def example(name, folder):
         return {
             "path": write(folder / "texts.tsv", "text\tlabel\n" + "".join(f"words {i}\t{i % 2}\n" for i in range(40)))
         }
+    if name == "text_pairs":
+        return {"path": translated(folder / "pairs.tsv", 40)}
     if name == "series":
         rows = "".join(f"2020-01-{i + 1:02},{i},{i * i},{i % 7}\n" for i in range(31))
         path = write(folder / "series.csv", f"day,a,b,weekday\n{rows}")
