@@ -29,6 +29,7 @@ KEYS = {
     "value",
     "values",
     "text",
+    "target",
     "series",
     "past",
     "future",

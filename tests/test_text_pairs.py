@@ -146,3 +146,22 @@ def test_the_fingerprint_is_that_of_both_sides(tmp_path):
     before = TextPairs(str(tmp_path), text="de", target="en").fingerprint()
     sides(tmp_path, english=[*ENGLISH[:2], "3"])
     assert TextPairs(str(tmp_path), text="de", target="en").fingerprint() != before
+
+
+def test_descriptions_that_begin_alike_are_laid_into_one_split():
+    from importlib.machinery import SourceFileLoader
+    from importlib.util import module_from_spec, spec_from_loader
+    from pathlib import Path
+
+    loader = SourceFileLoader("debian", str(Path(__file__).parents[1] / "scripts" / "data" / "debian"))
+    module = module_from_spec(spec_from_loader("debian", loader))
+    loader.exec_module(module)
+    module.COUNT, module.HELD = 300, 40
+    found = {
+        (f"package {i // 3:03} " + "is much like others of its source, " * 3 + str(i), f"p{i}") for i in range(400)
+    }
+    splits = module.divided(found)
+    assert {split: len(rows) for split, rows in splits.items()} == {"test": 40, "validation": 40, "train": 220}
+    kinds = [{text[:11] for text, _ in rows} for rows in splits.values()]
+    assert not kinds[0] & kinds[1] and not kinds[0] & kinds[2] and not kinds[1] & kinds[2]
+    assert module.divided(set(reversed(sorted(found)))) == splits
