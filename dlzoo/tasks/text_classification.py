@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,7 +20,7 @@ from dlzoo.registry import TASKS
 from dlzoo.task import Batch, Columns, Example
 from dlzoo.tasks import texts
 from dlzoo.tasks.classification import ClassificationTask
-from dlzoo.transforms.text import PAD, UNKNOWN, restored
+from dlzoo.transforms.text import PAD, restored
 
 
 @TASKS.register("text_classification")
@@ -97,11 +96,7 @@ class TextClassification(ClassificationTask):
         return Batch({"x": x, "mask": x != PAD}, self.targets(columns), count=len(x))
 
     def augment(self, batch: Batch, rng: torch.Generator) -> Batch:
-        if not self.word_dropout:
-            return batch
-        x = batch.inputs["x"]
-        lost = (torch.rand(x.shape, generator=rng, device=x.device) < self.word_dropout) & batch.inputs["mask"]
-        return replace(batch, inputs=batch.inputs | {"x": x.masked_fill(lost, UNKNOWN)})
+        return texts.lose_words(batch, self.word_dropout, rng)
 
     def head(self, backbone: nn.Module) -> nn.Module:
         assert isinstance(backbone.features, Features)
