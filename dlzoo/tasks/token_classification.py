@@ -207,8 +207,14 @@ class TokenClassification(Task):
             suffix = source.suffix.lower()
             if suffix not in SUFFIXES or (suffix == ".txt" and not self.txt_columns):
                 return lines(source, self.style.get("encoding", "utf-8"))
-            return read_tagged(source, **self.style, tagged=False)
+            return read_tagged(source, **self._style(suffix), tagged=False)
         return iter([_spoken(source)])
+
+    def _style(self, suffix: str) -> dict[str, Any]:
+        """How a file with that suffix is read: a column's number says nothing of JSON lines, nor does a key of columns."""
+        word = self.style.get("word")
+        alike = word is None or word.lstrip("-").isdigit() != (suffix == ".jsonl")
+        return self.style if alike else self.style | {"word": None}
 
     def state_dict(self) -> dict[str, Any]:
         learned = {"usual": self.usual, "style": self.style, "txt_columns": self.txt_columns}
