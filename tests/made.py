@@ -28,6 +28,20 @@ def picture(path: Path, colour=(255, 0, 0), size=(6, 4), **options) -> Path:
     return path
 
 
+def tagged(path: Path, count: int = 80) -> str:
+    """A file of sentences in columns: a number, the word, and what it is of a name or a place, as BIO has it."""
+    rng, rows = Random(0), []
+    people, towns = ("Ada King", "Bo Lund", "Cy", "Flo Ames"), ("Paris", "New York", "Rome")
+    for _ in range(count):
+        sentence = []
+        for part, label in ((rng.choice(people), "PER"), ("went to", None), (rng.choice(towns), "LOC"), (".", None)):
+            places = [f"{'BI'[i > 0]}-{label}" if label else "O" for i in range(len(part.split()))]
+            sentence += zip(part.split(), places, strict=True)
+        more = [(word, "O") for word in rng.sample(["and", "slept", "there", "today"], 2)]
+        rows += [f"{i}\t{word}\t{tag}" for i, (word, tag) in enumerate([*sentence[:-1], *more, sentence[-1]])] + [""]
+    return write(path, "\n".join(rows) + "\n")
+
+
 def measured(folder: Path, count: int = 80) -> dict:
     """`data:` of grey pictures, 12 x 12, of a bar: how far from the left it is, and how bright it is, as an angle."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from made import boxed, digit_masks, picture, scenes, videos, write
+from made import boxed, digit_masks, picture, scenes, tagged, videos, write
 from PIL import Image
 
 from dlzoo.config import Split
@@ -29,6 +29,8 @@ KEYS = {
     "value",
     "values",
     "text",
+    "words",
+    "tags",
     "series",
     "past",
     "future",
@@ -80,6 +82,8 @@ def example(name, folder):
         return {
             "path": write(folder / "texts.tsv", "text\tlabel\n" + "".join(f"words {i}\t{i % 2}\n" for i in range(40)))
         }
+    if name == "tagged_texts":
+        return {"path": tagged(folder / "a.conll")}
     if name == "series":
         rows = "".join(f"2020-01-{i + 1:02},{i},{i * i},{i % 7}\n" for i in range(31))
         path = write(folder / "series.csv", f"day,a,b,weekday\n{rows}")

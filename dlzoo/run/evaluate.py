@@ -158,7 +158,7 @@ def evaluate(
     if not data and changed(model.meta, dataset):
         why = "samples that were trained on may be among those that are scored"
         print(f"warning: the data is not what this model was trained with; {why}", file=sys.stderr)
-    if data and dataset.along is None and type(task).pieces is Task.pieces:
+    if data and dataset.along is None and type(task).pieces is Task.pieces and not task.stochastic:
         streamed = Streamed(task, dataset, size)
         scores = _scored(model.network, task, streamed, streamed.source, model.runtime, write, asked)
         if dataset.skipped is not None:

@@ -26,9 +26,12 @@ SUFFIXES = {
     "video": (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".ogv", ".flv", ".wmv"),
     "row": TABLES,
     "text": (".txt", *TABLES),
+    "words": (".txt", ".conll", ".conllu", ".iob", ".bio", ".tsv", ".jsonl"),
     "series": TABLES,
 }
 """Kinds of files that a folder is searched for, by the key of a sample that they hold."""
+TEXTS = {"text", "words"}
+"""Keys that an argument or a line of stdin holds as it is written."""
 LONGEST_LINE = 4 * 2**20
 PAUSE = 0.2
 """Seconds without a new line of stdin after which the lines that wait for company are answered."""
@@ -92,7 +95,7 @@ def _literal(argument: str, needs: tuple[str, ...]) -> Input:
     """An argument that names no file: text for a task that takes text, a JSON object for any; else a mistake."""
     suffix = os.path.splitext(argument)[1].lower()
     file_like = not any(map(str.isspace, argument)) and any(suffix in kinds for kinds in SUFFIXES.values())
-    if argument.lstrip().startswith("{") or ("text" in needs and not file_like):
+    if argument.lstrip().startswith("{") or (TEXTS & set(needs) and not file_like):
         return Input(argument, argument if len(argument) <= 60 else argument[:57] + "...")
     if glob.has_magic(argument):
         return Input(DataError(f"no file matches {printable(argument)}"), argument)
@@ -134,13 +137,14 @@ def _stdin(needs: tuple[str, ...], stream: BufferedReader) -> Iterator[Input | N
         return
     header: list[str] | None = None
     separator = ","
+    texts = TEXTS & set(needs)
     for number, line in _lines(stream):
         if line is None:
             yield None
             continue
         name = f"-:{number}"
-        text = line if isinstance(line, DataError) else line.strip() if "text" not in needs else line
-        if isinstance(text, DataError) or "text" in needs or text.startswith("{"):
+        text = line if isinstance(line, DataError) else line if texts else line.strip()
+        if isinstance(text, DataError) or texts or text.startswith("{"):
             yield Input(text, name)
         elif "row" in needs and header is None and not os.path.exists(text):
             separator = max(",;\t", key=text.count)

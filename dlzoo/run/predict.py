@@ -178,8 +178,9 @@ def predict(
     arguments = convert(task, options or {})
     skipped, tally = Skipped(), Tally()
     target = writers.destination(output)[0] if output else None
-    draws = target is not None and target.parent == output and type(task).draw is not Task.draw
-    if not draws and (lost := [name for name in task.shown if arguments.get(name)]):
+    can_draw = type(task).draw is not Task.draw
+    draws = can_draw and target is not None and target.parent == output
+    if can_draw and not draws and (lost := [name for name in task.shown if arguments.get(name)]):
         raise UserError(f"--{lost[0].replace('_', '-')} draws pictures: say where they go, with -o FOLDER")
     size = batch_size or (ROWS if encodes_many(task) else BATCH_SIZE)
     items = samples(task, expand(inputs, task.needs, skipped, target))

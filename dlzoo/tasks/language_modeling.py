@@ -135,12 +135,7 @@ class LanguageModeling(Task):
         assert isinstance(backbone.features, Features)
         if not self.tie:
             return Dense(backbone.features, self.tokenizer.size)
-        embedding = getattr(backbone, "embed", None)
-        if not isinstance(embedding, nn.Embedding):
-            raise ConfigError(["task.tie: this model has no embedding of tokens to tie; leave tie out"])
-        with torch.no_grad():  # as rows of a head, vectors longer than 1 would start with scores far from even
-            embedding.weight /= embedding.weight.norm(dim=1).mean().clamp(min=1)
-        return Dense(backbone.features, self.tokenizer.size, tie=embedding)
+        return Dense(backbone.features, self.tokenizer.size, tie=texts.tied(backbone))
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         after = batch.targets["next"]

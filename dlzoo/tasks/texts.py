@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dlzoo import jsontext
 from dlzoo.choices import Tokens, TokenSource
 from dlzoo.data.dataset import Sample
-from dlzoo.errors import DataError
+from dlzoo.errors import ConfigError, DataError
+from dlzoo.task import Batch
 from dlzoo.transforms import text
 from dlzoo.transforms.text import UNKNOWN, Tokenizer
 
@@ -35,6 +37,35 @@ def places(own: Tokenizer, words: str, context: int) -> Tensor:
     """
     ids = own.encode(words)[: max(0, context - len(own.before) - len(own.after))].tolist()
     return torch.tensor([*own.before, *ids, *own.after] or [UNKNOWN])
+
+
+def tied(backbone: nn.Module) -> nn.Embedding:
+    """The embedding of a model's tokens, for a head to use its matrix. Raises ConfigError where there is none."""
+    embedding = getattr(backbone, "embed", None)
+    if not isinstance(embedding, nn.Embedding):
+        raise ConfigError(["task.tie: this model has no embedding of tokens to tie; set tie: false"])
+    with torch.no_grad():  # as rows of a head, vectors longer than 1 would start with scores far from even
+        embedding.weight /= embedding.weight.norm(dim=1).mean().clamp(min=1)
+    return embedding
+
+
+def lose_words(batch: Batch, share: float, rng: torch.Generator) -> Batch:
+    """The batch with a share of its tokens made unknown."""
+    if not share:
+        return batch
+    x = batch.inputs["x"]
+    lost = (torch.rand(x.shape, generator=rng, device=x.device) < share) & batch.inputs["mask"]
+    return replace(batch, inputs=batch.inputs | {"x": x.masked_fill(lost, UNKNOWN)})
+
+
+def letters(words: str) -> Tensor:
+    """A text as a tensor of bytes (L,) uint8, so that it goes with its tokens as far as to the answer."""
+    return torch.tensor(list(words.encode("utf-8", "surrogatepass")), dtype=torch.uint8)
+
+
+def spelled(letters: Tensor) -> str:
+    """The inverse of `letters`."""
+    return bytes(letters.tolist()).decode("utf-8", "surrogatepass")
 
 
 def read(source: Path | str, column: str | None, style: dict[str, Any]) -> Iterator[Sample | DataError]:
