@@ -16,6 +16,8 @@ Chance = Annotated[float, Ge(0), Le(1)]
 Factor = Annotated[float, Gt(0), Le(1)]
 """A drop: something, and nothing above the whole."""
 
+Alignment = Literal["additive", "dot", "general"]
+"""How layers.alignment scores the places of a source."""
 Activation = Literal[
     "relu", "sigmoid", "tanh", "gelu", "silu", "elu", "leaky_relu", "relu6", "hardswish", "mish", "softplus", "selu"
 ]
@@ -33,6 +35,8 @@ Pool = Literal["auto", "mean", "max", "last", "first", "attention"]
 Tokens = Literal["characters", "words", "bytes", "bpe", "wordpiece", "unigram"]
 TokenSource = Tokens | Annotated[str, Predicate(lambda path: path.endswith(".json") or "/" in path)]
 """Names of transforms.text.tokenizer, or a file (or its folder, with a slash)."""
+Writing = Literal["translation", "summary"]
+"""What a written text is to be, and so how it is scored: metrics.translation, metrics.summary."""
 Position = Literal["learned", "sinusoidal", "rotary"]
 """Where a Transformer knows places from: layers.position."""
 Gate = Literal[Activation, "swiglu"]

@@ -1,4 +1,4 @@
-"""What comes next, token by token: greedy or sampled, by steps with a state where the model has them.
+"""What comes next, token by token: greedy, sampled or by beam search, by steps with a state where the model has them.
 
 A row gets the same tokens alone and in company: all rows stand at the same place of their own text (a longer prompt is
 read on while the others already go on), and every row draws from its own generator, keyed by the seed and by its
@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -82,12 +84,13 @@ class Reader:
 
     Where the backbone has `step` only the new tokens are read. `window` is the longest sequence that the backbone can
     see: when a state is that long, it is built anew from the last half; without `step`, the last `window` tokens are
-    read.
+    read. `memory` is what an encoder made of a source, for a backbone whose steps look at that.
     """
 
-    def __init__(self, network: nn.Module, window: int | None):
+    def __init__(self, network: nn.Module, window: int | None, memory: Any = None):
         self.network, self.window = network, window
-        self.step = getattr(network.backbone, "step", None)
+        step = getattr(network.backbone, "step", None)
+        self.step = step if step is None or memory is None else partial(step, memory=memory)
         self.state = None
         self.start = self.seen = 0
 
@@ -115,12 +118,15 @@ def stream(
     banned: tuple[int, ...] = (),
     window: int | None = None,
     stop: Callable[[list[int]], bool] | None = None,
+    memory: Any = None,
+    keys: list[Tensor] | None = None,
 ) -> Iterator[list[tuple[int, int]]]:
     """Goes on from prompts, each (t,) with a token at least: yields (row, token) of the rows that got one, step by
     step.
 
     A row ends after `new` tokens, at the token `end`, which is not given out, or when `stop` says so of its tokens.
-    `banned` tokens are never chosen. The network stands in eval mode.
+    `banned` tokens are never chosen. `memory` is the Reader's; the draws of a row depend on its own of `keys`, its
+    prompt where there are none. The network stands in eval mode.
     """
     device = prompts[0].device
     prompts = [prompt[-window:] if window else prompt for prompt in prompts]
@@ -128,8 +134,8 @@ def stream(
     tokens = torch.zeros(len(prompts), int(lengths.max()) + new, dtype=torch.long, device=device)
     for row, prompt in zip(tokens, prompts, strict=True):
         row[: len(prompt)] = prompt
-    uniform = torch.stack([_uniform(seed, prompt, new) for prompt in prompts]).to(device)
-    read = Reader(network, window)
+    uniform = torch.stack([_uniform(seed, key, new) for key in keys or prompts]).to(device)
+    read = Reader(network, window, memory)
     written: list[list[int]] = [[] for _ in prompts]
     done = [new == 0 for _ in prompts]
     seen: Tensor | None = None
@@ -166,8 +172,88 @@ def generate(network: nn.Module, prompts: list[Tensor], **options: object) -> li
     return written
 
 
-def _uniform(seed: int, prompt: Tensor, n: int) -> Tensor:
-    """`n` numbers in [0, 1) that depend on the seed and on the prompt alone."""
-    text = f"{seed}:{','.join(map(str, prompt.tolist()))}"
-    key = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
-    return torch.rand(n, dtype=torch.float64, generator=torch.Generator().manual_seed(key))
+UNLIKELY = -1e9
+"""The score of what may not be chosen."""
+Step = Callable[[Tensor, Any, Any], tuple[Tensor, Any]]
+"""Tokens (N, 1), the state before them (None at first) and a memory to scores (N, V) of the next, and a state."""
+
+
+@torch.no_grad()
+def beam_search(
+    step: Step,
+    memory: Any,
+    first: Tensor,
+    *,
+    beams: int,
+    new: int,
+    end: int,
+    banned: tuple[int, ...] = (),
+    length_penalty: float = 1.0,
+) -> list[tuple[list[int], float]]:
+    """The best text that follows each token of `first` (B,), and its score: log p / length^length_penalty.
+
+    At each step the `beams` likeliest beginnings of a text go on. One that is among the best `beams` continuations and
+    comes to the token `end`, or to `new` tokens, is kept; the search for a row is over when `beams` are kept, and the
+    likeliest beginning, were it to end here, is no better than the worst of them. So do it transformers' `generate`
+    (early_stopping false) and, with early stopping, Wu et al. (2016, arXiv:1609.08144, section 7). All tensors of a
+    state and of a memory, which may be nested tuples, have the rows first.
+    """
+    B, device = len(first), first.device
+    found: list[tuple[list[int], float]] = [([], 0.0)] * B
+    rows = torch.arange(B, device=device)
+    memory, state = pick(memory, rows.repeat_interleave(beams)), None
+    tokens = first[:, None, None].expand(B, beams, 1)
+    running = torch.full((B, beams), UNLIKELY, device=device)
+    running[:, 0] = 0  # else all beams would begin alike
+    kept = torch.full((B, beams, new), end, device=device)
+    scores = torch.full((B, beams), UNLIKELY, device=device)
+    ended = torch.zeros(B, beams, dtype=torch.bool, device=device)
+    for t in range(1, new + 1):
+        last, state = step(tokens[:, :, -1].reshape(-1, 1), state, memory)
+        logs = last.float().log_softmax(-1)
+        if banned:
+            logs = logs.index_fill(-1, torch.tensor(banned, device=device), -torch.inf)
+        V = logs.shape[-1]
+        best, index = (logs.view(-1, beams, V) + running[:, :, None]).flatten(1).topk(2 * beams)
+        beam = index // V
+        longer = torch.cat([_rows(tokens, beam), (index % V)[:, :, None]], 2)
+        hits = (longer[:, :, -1] == end) | (t == new)
+        running, order = (best + hits * UNLIKELY).topk(beams)
+        tokens, beam = _rows(longer, order), beam.gather(1, order)
+        first_ones = torch.arange(2 * beams, device=device) < beams
+        padded = torch.nn.functional.pad(longer[:, :, 1:], (0, new - t), value=end)
+        whole = best / t**length_penalty + ~(hits & first_ones) * UNLIKELY
+        scores, order = torch.cat([scores, whole], 1).topk(beams)
+        kept = _rows(torch.cat([kept, padded], 1), order)
+        ended = torch.cat([ended, hits & first_ones], 1).gather(1, order)
+        worst = torch.where(ended, scores.amin(1, keepdim=True), UNLIKELY)
+        goes_on = (running[:, :1] / t**length_penalty > worst).any(1) & (t < new)
+        for row in (~goes_on).nonzero()[:, 0].tolist():
+            text = kept[row, 0].tolist()
+            found[int(rows[row])] = text[: text.index(end)] if end in text else text, float(scores[row, 0])
+        if not goes_on.any():
+            break
+        places = (torch.arange(len(rows), device=device)[:, None] * beams + beam)[goes_on].flatten()
+        state = pick(state, places)
+        if not goes_on.all():
+            memory = pick(memory, places)
+            rows, tokens, running = rows[goes_on], tokens[goes_on], running[goes_on]
+            kept, scores, ended = kept[goes_on], scores[goes_on], ended[goes_on]
+    return found
+
+
+def pick(state: Any, rows: Tensor) -> Any:
+    """The `rows` of every tensor in nested tuples."""
+    return state[rows] if isinstance(state, Tensor) else tuple(pick(part, rows) for part in state)
+
+
+def _rows(values: Tensor, index: Tensor) -> Tensor:
+    """Of values (B, N, T) those at index (B, K): (B, K, T)."""
+    return values.gather(1, index[:, :, None].expand(-1, -1, values.shape[2]))
+
+
+def _uniform(seed: int, key: Tensor, n: int) -> Tensor:
+    """`n` numbers in [0, 1) that depend on the seed and on the key alone."""
+    text = f"{seed}:{','.join(map(str, key.tolist()))}"
+    number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+    return torch.rand(n, dtype=torch.float64, generator=torch.Generator().manual_seed(number))

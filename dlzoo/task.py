@@ -85,13 +85,16 @@ class Task(ABC):
     monitor: str
     """The metric that picks the best checkpoint; '-' in front where less is better."""
     generates: bool = False
-    """`evaluate` scores `answer`, not `decode`."""
+    """`evaluate` and the test score `answer`, not `decode`; so does a validation in training, unless `written` says
+    otherwise."""
     strangers: bool = False
     """The classes of other splits may be new: they are compared, not told apart (faces)."""
     writes: bool = False
     """`answer` writes a text, place by place: `predict` gives it a batch at a time, not many to sort by length."""
     shown: tuple[str, ...] = ()
     """Options of `answer` that change what is drawn of an answer, not what it says."""
+    draws_alone: bool = False
+    """`draw` needs the answer and no sample, which may be one row of many in a file."""
     draws: bool = False
     """`encode` draws from its rng: it is called afresh in every epoch. Where it does not, its result is kept."""
     stochastic: bool = False
@@ -175,6 +178,13 @@ class Task(ABC):
     @abstractmethod
     def metrics(self) -> list[Metric]:
         """Fresh metrics."""
+
+    def written(self) -> list[Metric]:
+        """Fresh metrics of `answer`, where that takes too long to be asked in every validation of a training.
+
+        A validation then does with `metrics`, of one forward pass, and `evaluate` and the test have both.
+        """
+        return []
 
     def update(self, metrics: list[Metric], outputs: Any, batch: Batch) -> None:
         """Feed the metrics with a batch. Overridden, to the same numbers, where a dict for each sample is slow."""

@@ -115,6 +115,22 @@ def boxed(folder: Path, layout: str, splits: dict[str, list[dict]]) -> str:
     return str(folder)
 
 
+GERMAN, ENGLISH = (
+    "eins zwei drei vier fünf sechs sieben acht".split(),
+    "one two three four five six seven eight".split(),
+)
+NUMBERS = dict(zip(GERMAN, ENGLISH, strict=True))
+
+
+def translated(path: Path, count: int = 200) -> str:
+    """A .tsv of German numbers and of the English ones backwards; returns its path."""
+    rng, rows = Random(0), ["text\ttarget"]
+    for _ in range(count):
+        words = rng.choices(GERMAN, k=rng.randint(2, 6))
+        rows.append(f"{' '.join(words)}.\t{' '.join(NUMBERS[word] for word in reversed(words)).capitalize()}.")
+    return write(path, "\n".join(rows) + "\n")
+
+
 def _as_coco(names: list[str], samples: list[dict], kinds: list[str]) -> str:
     rows = [
         {"image_id": i, "category_id": 10 + kinds.index(label), "bbox": [x1, y1, x2 - x1, y2 - y1], "iscrowd": 0}

@@ -17,7 +17,7 @@ T = 6
 SIZE = 32
 VOCAB = 11
 WIDTH = 3
-TOKENS, VECTORS, IMAGES, VIDEOS, TABLE = "tokens", "vectors", "images", "videos", "table"
+TOKENS, VECTORS, IMAGES, VIDEOS, TABLE, PAIRS = "tokens", "vectors", "images", "videos", "table", "pairs"
 
 
 @dataclass
@@ -34,6 +34,7 @@ class Case:
     def build(self, seed=0, **more) -> nn.Module:
         facts = {
             TOKENS: {"vocab_size": VOCAB, "context": 16},
+            PAIRS: {"vocab_size": VOCAB, "target_vocab_size": VOCAB + 2, "context": 16, "target_context": 16},
             VECTORS: {"in_features": WIDTH, "context": 16},
             IMAGES: {"in_channels": 3, "image_size": SIZE},
             VIDEOS: {"in_channels": 3, "image_size": SIZE, "frames": T},
@@ -50,6 +51,9 @@ class Case:
         rng = torch.Generator().manual_seed(seed)
         if self.takes == TOKENS:
             return {"x": torch.randint(VOCAB, (batch, length), generator=rng)}
+        if self.takes == PAIRS:
+            x = torch.randint(VOCAB, (batch, length + 2), generator=rng)
+            return {"x": x, "target": torch.randint(VOCAB, (batch, length), generator=rng)}
         if self.takes == VECTORS:
             return {"x": torch.randn(batch, length, WIDTH, generator=rng)}
         if self.takes == IMAGES:
@@ -79,7 +83,8 @@ TINY = {
     "gpt": {"dim": 16, "depth": 2, "heads": 4},
     "bert": {"dim": 16, "depth": 2, "heads": 4},
     "transformer": {"dim": 16, "depth": 2, "heads": 4},
-} | {name: {"dim": 8, "layers": 2} for name in ("rnn", "lstm", "gru")}
+    "encoder_decoder": {"dim": 16, "depth": 2, "heads": 4},
+} | {name: {"dim": 8, "layers": 2} for name in ("rnn", "lstm", "gru", "rnn_encoder_decoder")}
 """Arguments that make a model small. One that is not listed is built with its defaults."""
 VARIANTS = [
     *[Case(name, takes, {"causal": False}) for name in ("rnn", "lstm", "gru") for takes in (TOKENS, VECTORS)],
@@ -112,6 +117,10 @@ VARIANTS = [
     Case("bert", TOKENS, {"norm_first": True}),
     Case("transformer", TOKENS, {"position": "rotary", "norm": "rms", "norm_first": False, "activation": "swiglu"}),
     Case("transformer", VECTORS, {"position": "learned", "dropout": 0.1}),
+    Case("encoder_decoder", PAIRS, {"position": "rotary", "norm": "rms", "norm_first": False, "activation": "swiglu"}),
+    Case("encoder_decoder", PAIRS, {"position": "learned", "target_vocab_size": None}),
+    Case("rnn_encoder_decoder", PAIRS, {"rnn": "lstm", "attention": "general", "target_vocab_size": None}),
+    *[Case("rnn_encoder_decoder", PAIRS, {"attention": kind, "input_feeding": False}) for kind in ("dot", "additive")],
 ]
 
 
@@ -120,6 +129,8 @@ def plain(name: str) -> list[Case]:
     parameters = {p.name for p in MODELS.entry(name).parameters}
     if "frames" in parameters:
         return [Case(name, VIDEOS)]
+    if "target_vocab_size" in parameters:
+        return [Case(name, PAIRS)]
     if "in_channels" in parameters:
         return [Case(name, IMAGES)]
     takes = [TOKENS] * ("vocab_size" in parameters) + [VECTORS] * ("in_features" in parameters)

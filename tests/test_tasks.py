@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from made import boxed, digit_masks, measured, scenes, tagged, videos
+from made import boxed, digit_masks, measured, scenes, tagged, translated, videos
 from PIL import Image
 
 from dlzoo.data.bundled_images import Digits
@@ -23,7 +23,7 @@ from dlzoo.run.answers import plain
 from dlzoo.schema import reader as configs
 from dlzoo.task import columns
 
-SCENES, BARS, TAGS = (tempfile.TemporaryDirectory() for _ in range(3))
+SCENES, BARS, TAGS, PAIRS = (tempfile.TemporaryDirectory() for _ in range(4))
 EXAMPLES = {
     "image_classification": {"task": "image_classification", "data": "digits", "model": "lenet"},
     "video_classification": {
@@ -67,6 +67,11 @@ EXAMPLES = {
         "data": {"name": "tagged_texts", "path": tagged(Path(TAGS.name) / "train.conll"), "word": "2"},
         "model": {"name": "lstm", "dim": 32, "causal": False},
     },
+    "sequence_to_sequence": {
+        "task": {"name": "sequence_to_sequence", "vocab": 300, "context": 12, "smoothing": 0.0},
+        "data": {"name": "text_pairs", "path": translated(Path(PAIRS.name) / "pairs.tsv")},
+        "model": {"name": "encoder_decoder", "dim": 32, "depth": 1, "dropout": 0.0},
+    },
     "forecasting": {
         "task": {"name": "forecasting", "context": 24, "horizon": 6},
         "data": "airline",
@@ -84,13 +89,16 @@ EXAMPLES = {
     },
 }
 """A small dataset and a tiny model for each task."""
-ANSWERS = ("label", "value", "values", "boxes", "labels", "mask", "tags")
+ANSWERS = ("label", "value", "values", "boxes", "labels", "mask", "tags", "target")
 """Keys of a sample that say what is to be answered."""
 BEST = {"accuracy", "macro_f1", "auroc", "top5", "r2", "coverage", "map", "ap50", "ap75"}
 BEST |= {"micro_f1", "ap", "sensitivity", "specificity", "miou", "iou", "dice", "picture_iou", "picture_dice"}
 BEST |= {"precision", "recall", "f1"}
 BEST |= {"pair_accuracy", "tar_at_far_1e-2", "tar_at_far_1e-3"}
 """Metrics whose perfect value is 1, also behind a point of each class; that of all others is 0."""
+BEST |= {"rouge1", "rouge2", "rouge_l"}
+PERCENT = {"bleu", "chrf"}
+"""Those whose perfect value is 100."""
 NEITHER = {"threshold"}
 """Numbers that are no score."""
 MANY = "image_classification of many labels"
@@ -198,11 +206,11 @@ def test_uneven_micro_batches_give_the_gradient_of_the_whole(made):
 
 def test_the_truth_scores_perfectly(made):
     truth = made.task.truth(made.batch(made.some(40)))
-    for metric in made.task.metrics():
+    for metric in [*made.task.metrics(), *made.task.written()]:
         metric.update(truth, truth)
         for name, value in metric.compute().items():
-            if name not in NEITHER:
-                assert value == pytest.approx(1.0 if name.partition(".")[0] in BEST else 0.0, abs=1e-9), name
+            perfect = 1.0 if name.partition(".")[0] in BEST else 100.0 if name in PERCENT else 0.0
+            assert name in NEITHER or value == pytest.approx(perfect, abs=1e-9), name
 
 
 @torch.no_grad()
@@ -274,7 +282,7 @@ def test_the_trivial_answer_can_be_scored(made):
     batch = made.batch(made.some(40))
     guesses, truths = made.task.guess(batch), made.task.truth(batch)
     assert len(guesses) == len(truths)
-    for metric in made.task.metrics():
+    for metric in made.task.written() or made.task.metrics():
         metric.update(guesses, truths)
         assert any(math.isfinite(value) for value in metric.compute().values())
 
@@ -360,6 +368,7 @@ FILES = {
     "language_modeling": text,
     "masked_language_modeling": text,
     "token_classification": words,
+    "sequence_to_sequence": text,
     "forecasting": series,
     "segmentation": picture,
     "detection": picture,

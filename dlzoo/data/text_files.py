@@ -36,15 +36,17 @@ def read_texts(
         yield from lines(path, encoding)
 
 
-def text_column(source: Source, name: str | None, default: int, header: bool) -> str:
-    """The name of the text's column."""
-    if name is None and (not header or len(source.columns) == 1):
+def text_column(source: Source, name: str | None, default: int, header: bool, usual: str = "text") -> str:
+    """The name of the text's column: `usual` (also that of the argument), or number `default`, where none is given."""
+    if name is None and (not header or len(source.columns) == 1) and default <= len(source.columns):
         return source.columns[default - 1]
-    name = name or "text"
+    name = name or usual
     if name not in source.columns:
         hint = did_you_mean(name, source.columns)
         listed = ", ".join(map(printable, source.columns[:20]))
-        raise DataError(f"{source.name}: there is no column '{printable(name)}'.{hint} Columns: {listed}. Set `text`.")
+        raise DataError(
+            f"{source.name}: there is no column '{printable(name)}'.{hint} Columns: {listed}. Set `{usual}`."
+        )
     return name
 
 
@@ -94,13 +96,20 @@ def _sample(file: str, line: int, text: str, label: str | None, many: bool) -> S
 def lines(file: Path, encoding: str) -> Iterator[Sample | DataError]:
     """The lines of a file that are not blank."""
     name = shown(file)
+    for number, line in enumerate(every_line(file, encoding), 1):
+        if line.strip():
+            yield {"text": line, "source": f"{name}:{number}"}
+
+
+def every_line(file: Path, encoding: str) -> Iterator[str]:
+    """The lines of a file, without their ends. Raises DataError where it is no text."""
+    name = shown(file)
     try:
         with existing(file, folder=False).open(encoding=_codec(encoding)) as stream:
             for number, line in enumerate(stream, 1):
                 if "\0" in line:
                     raise DataError(f"{name}:{number}: a NUL byte. Is this a text file?")
-                if line.strip():
-                    yield {"text": line.rstrip("\n"), "source": f"{name}:{number}"}
+                yield line.rstrip("\n")
     except UnicodeDecodeError as error:
         raise undecodable(file, name, encoding, error) from None
 

@@ -141,7 +141,7 @@ def evaluate(
     """
     was_training = model.training
     model.eval()
-    tally = _Tally(task, detail and bool(task.baseline), keep, sink, options or {})
+    tally = _Tally(task, detail, keep, sink, options or {})
     try:
         with torch.inference_mode():
             for batch in batches:
@@ -154,12 +154,16 @@ def evaluate(
 class _Tally:
     """The running sums of an evaluation."""
 
-    def __init__(self, task: Task, baseline: bool, keep: int, sink: Sink | None, options: Mapping[str, Any]):
+    def __init__(self, task: Task, detail: bool, keep: int, sink: Sink | None, options: Mapping[str, Any]):
         self.task, self.keep, self.sink, self.options = task, keep, sink, options
-        self.asks = task.generates or bool(options)
+        self.written = task.written()
+        """What scores the answers of `answer` and the trivial ones, where that is not what `metrics` are for."""
+        self.asks = bool(options) or (task.generates and (detail or not self.written))
         """Whether the answers that are scored come from `answer`."""
+        self.foretells = not self.asks or bool(self.written)
+        """Whether `metrics` are of the outputs of a forward pass."""
         self.metrics = task.metrics()
-        self.guesses = task.metrics() if baseline else None
+        self.guesses = (task.written() or task.metrics()) if detail and task.baseline else None
         self.loss, self.terms, self.samples = 0.0, 0, 0
         self.answers: list[Answer] = []
         self.truths: list[Answer] = []
@@ -167,14 +171,14 @@ class _Tally:
     def add(self, model: nn.Module, batch: Batch, runtime: Runtime) -> None:
         task = self.task
         with runtime.autocast():
-            outputs = None if self.asks else model(**batch.inputs)
-            loss = None if self.asks else task.loss(outputs, batch)
+            outputs = model(**batch.inputs) if self.foretells else None
+            loss = task.loss(outputs, batch) if self.foretells else None
         if loss is not None:
             self.loss += float(loss)
             self.terms += batch.count
         self.samples += len(batch.indices)
         wanted = self.sink is not None or len(self.answers) < self.keep
-        if not self.asks:
+        if self.foretells:
             task.update(self.metrics, outputs, batch)
         if wanted or self.asks or self.guesses is not None:
             self._answers(model, outputs, batch, wanted, runtime)
@@ -190,7 +194,7 @@ class _Tally:
         if self.asks:
             with runtime.autocast():
                 answers = task.answer(model, batch, **self.options)
-            for metric in self.metrics:
+            for metric in self.written or self.metrics:
                 metric.update(answers, truths)
         else:
             answers = task.decode(outputs, batch)
@@ -202,7 +206,11 @@ class _Tally:
 
     def scores(self, runtime: Runtime, detail: bool) -> Scores:
         loss, terms, samples = runtime.processes.total([self.loss, float(self.terms), float(self.samples)])
-        metrics, guesses = _merged(self.task, self.metrics, runtime), _merged(self.task, self.guesses or [], runtime)
+        metrics = _merged(self.task.metrics, self.metrics, runtime)
+        if self.asks and self.written:
+            metrics += _merged(self.task.written, self.written, runtime)
+        fresh = self.task.written if self.written else self.task.metrics
+        guesses = _merged(fresh, self.guesses or [], runtime)
         mean = {"loss": loss / terms} if terms else {}
         found = {**mean, **(self.task.scores(loss / terms) if terms else {})}
         intervals: dict[str, tuple[float, float]] = {}
@@ -213,11 +221,11 @@ class _Tally:
         return Scores(found, intervals, baseline, int(samples), metrics, self.answers, self.truths)
 
 
-def _merged(task: Task, metrics: list[Metric], runtime: Runtime) -> list[Metric]:
+def _merged(fresh: Callable[[], list[Metric]], metrics: list[Metric], runtime: Runtime) -> list[Metric]:
     """The metrics of all processes as one, added in the order of the ranks: the same numbers in each of them."""
     if runtime.processes.world == 1 or not metrics:
         return metrics
-    whole = task.metrics()
+    whole = fresh()
     for metric, own in zip(whole, metrics, strict=True):
         for state in runtime.processes.gather(own.state_dict()):
             metric.merge(state)

@@ -1,4 +1,4 @@
-"""Multi-head self-attention (Vaswani et al., 2017, arXiv:1706.03762)."""
+"""Multi-head attention, to oneself and to a memory (Vaswani et al., 2017, arXiv:1706.03762)."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from dlzoo.errors import ConfigError
 from dlzoo.layers.position import rotate
 
 Cache = tuple[Tensor, Tensor]
-"""Keys and values (B, kv_heads, S, d) of the S places that a causal layer has seen."""
+"""Keys and values (B, kv_heads, S, d) of the S places that a causal layer has seen, or of a memory."""
 
 
 class SelfAttention(nn.Module):
@@ -50,8 +50,7 @@ class SelfAttention(nn.Module):
         q, k, v = self._split(x)
         if self.causal or mask is None:
             return self._join(self._attend(q, k, v, causal=self.causal))
-        mask = mask | ~mask.any(1, keepdim=True)  # a row of nothing but padding looks at itself, or is NaN
-        return self._join(self._attend(q, k, v, mask=mask[:, None, None, :]))
+        return self._join(self._attend(q, k, v, mask=_seen(mask)))
 
     def step(self, x: Tensor, cache: Cache | None = None) -> tuple[Tensor, Cache]:
         """`forward` for t new places x (B, t, D) after those in `cache`; also gives the longer cache."""
@@ -78,3 +77,43 @@ class SelfAttention(nn.Module):
 
     def _join(self, y: Tensor) -> Tensor:
         return self.out(y.transpose(1, 2).flatten(2))
+
+
+class CrossAttention(nn.Module):
+    """Every place of x (B, T, D) looks at those of a memory (B, S, D), whose keys and values are computed once.
+
+    Raises ConfigError where the heads do not divide.
+    """
+
+    def __init__(self, dim: int, heads: int):
+        super().__init__()
+        if dim % heads:
+            raise ConfigError([f"model.heads: {heads} heads do not divide a dim of {dim}"])
+        self.heads = heads
+        self.q = nn.Linear(dim, dim)
+        self.kv = nn.Linear(dim, 2 * dim)
+        self.out = nn.Linear(dim, dim)
+
+    def remember(self, memory: Tensor) -> Cache:
+        """Keys and values (B, heads, S, d) of a memory (B, S, D)."""
+        k, v = self.kv(memory).unflatten(-1, (2 * self.heads, -1)).transpose(1, 2).chunk(2, 1)
+        return k, v
+
+    def forward(self, x: Tensor, cache: Cache, mask: Tensor) -> Tensor:
+        """(B, T, D) to (B, T, D). Only places where `mask` (B, S) is true are looked at."""
+        y = F.scaled_dot_product_attention(self._query(x), *cache, attn_mask=_seen(mask))
+        return self.out(y.transpose(1, 2).flatten(2))
+
+    def weights(self, x: Tensor, cache: Cache, mask: Tensor) -> Tensor:
+        """How much each place of x (B, T, D) looks at each of the memory: (B, T, S), the mean of all heads."""
+        q = self._query(x)
+        scores = (q @ cache[0].mT / q.shape[-1] ** 0.5).masked_fill(~_seen(mask), -torch.inf)
+        return scores.softmax(-1).mean(1)
+
+    def _query(self, x: Tensor) -> Tensor:
+        return self.q(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+def _seen(mask: Tensor) -> Tensor:
+    """Which places are looked at, (B, 1, 1, S); of a row of nothing but padding all, or its softmax is NaN."""
+    return (mask | ~mask.any(1, keepdim=True))[:, None, None, :]

@@ -127,16 +127,7 @@ class Blocks(nn.Module):
             for rate in rising(drop_path, depth)
         )
         self.norm = normalize(norm, dim, eps) if norm_first else nn.Identity()
-        self._init()
-
-    def _init(self) -> None:
-        """GPT-2's (Radford et al., 2019): N(0, .02), less by sqrt(2 depth) where a branch joins the residual stream."""
-        for name, module in self.blocks.named_modules():
-            if isinstance(module, nn.Linear):
-                joins = name.endswith(("attention.out", "mlp.down"))
-                nn.init.normal_(module.weight, std=0.02 / (2 * len(self.blocks)) ** 0.5 if joins else 0.02)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        initialise(self.blocks, 2 * depth)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         for block in self.blocks:
@@ -151,3 +142,13 @@ class Blocks(nn.Module):
             x, cache = block.step(x, state[i] if state else None)
             caches.append(cache)
         return self.norm(x), tuple(caches)
+
+
+def initialise(blocks: nn.ModuleList, branches: int) -> None:
+    """GPT-2's (Radford et al., 2019): N(0, .02), less by sqrt(branches) where one joins the residual stream."""
+    for name, module in blocks.named_modules():
+        if isinstance(module, nn.Linear):
+            joins = name.endswith(("attention.out", "mlp.down"))
+            nn.init.normal_(module.weight, std=0.02 / branches**0.5 if joins else 0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -22,6 +22,11 @@ class Metric(ABC):
         """95 % intervals by bootstrap over the samples, for the names of `compute` that have one."""
         return {}
 
+    @property
+    def signatures(self) -> dict[str, str]:
+        """How numbers were computed, by their names, where there are several ways: printed and saved beside them."""
+        return {}
+
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
         """The state as plain values and numpy arrays."""

@@ -38,6 +38,7 @@ __all__ = [
 
 FACTS = frozenset(
     {"in_channels", "image_size", "in_features", "vocab_size", "frames", "num_classes", "context", "categories", "out"}
+    | {"target_vocab_size", "target_context"}
 )
 """Parameters of a model that the builder fills from the task when the user leaves them out."""
 IMPORTED = "dlzoo_imported_"

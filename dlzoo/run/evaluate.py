@@ -188,9 +188,9 @@ def summary(task: Task, scores: Scores, **facts: Any) -> dict[str, Any]:
     """Scores as one JSON-able object; a number that is undefined is null."""
     intervals = {name: list(pair) for name, pair in scores.intervals.items()}
     baseline = {"name": task.baseline, **scores.baseline} if task.baseline else {}
-    return finite(
-        {**facts, "samples": scores.count, "metrics": scores.metrics, "intervals": intervals, "baseline": baseline}
-    )
+    signatures = {name: how for metric in scores.states for name, how in metric.signatures.items()}
+    facts |= {"samples": scores.count, "metrics": scores.metrics, "intervals": intervals, "baseline": baseline}
+    return finite(facts | ({"signatures": signatures} if signatures else {}))
 
 
 def hold(metrics: dict[str, float], minimum: dict[str, float], maximum: dict[str, float]) -> None:

@@ -20,6 +20,8 @@ def show(result: dict[str, Any]) -> None:
         _table("", head, lines[:CLASSES])
     if len(lines) > CLASSES:
         print(f"and {len(lines) - CLASSES:,} classes more: --json prints them, as metrics.json has them")
+    for name, how in result.get("signatures", {}).items():
+        print(f"{name}  {how}")
     if "folder" in result:
         print(f"written to {printable(result['folder'])}")
 

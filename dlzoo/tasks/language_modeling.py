@@ -19,8 +19,6 @@ from dlzoo.choices import Count, Share, TokenSource, Whole
 from dlzoo.data.dataset import Pieces, Sample, Subset
 from dlzoo.decoding import Sampling, generate
 from dlzoo.errors import ConfigError, DataError
-from dlzoo.features import Features
-from dlzoo.heads.dense import Dense
 from dlzoo.metrics.language import Language
 from dlzoo.metrics.metric import Answer, Metric
 from dlzoo.registry import TASKS
@@ -132,10 +130,7 @@ class LanguageModeling(Task):
         return Batch({"x": x, "mask": x != PAD, "scored": scored}, {"next": after}, count=int(scored.sum()))
 
     def head(self, backbone: nn.Module) -> nn.Module:
-        assert isinstance(backbone.features, Features)
-        if not self.tie:
-            return Dense(backbone.features, self.tokenizer.size)
-        return Dense(backbone.features, self.tokenizer.size, tie=texts.tied(backbone))
+        return texts.scores(backbone, self.tokenizer.size, "embed" if self.tie else None)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         after = batch.targets["next"]

@@ -14,6 +14,8 @@ from dlzoo import jsontext
 from dlzoo.choices import Tokens, TokenSource
 from dlzoo.data.dataset import Sample
 from dlzoo.errors import ConfigError, DataError
+from dlzoo.features import Features
+from dlzoo.heads.dense import Dense
 from dlzoo.task import Batch
 from dlzoo.transforms import text
 from dlzoo.transforms.text import UNKNOWN, Tokenizer
@@ -39,9 +41,9 @@ def places(own: Tokenizer, words: str, context: int) -> Tensor:
     return torch.tensor([*own.before, *ids, *own.after] or [UNKNOWN])
 
 
-def tied(backbone: nn.Module) -> nn.Embedding:
-    """The embedding of a model's tokens, for a head to use its matrix. Raises ConfigError where there is none."""
-    embedding = getattr(backbone, "embed", None)
+def tied(backbone: nn.Module, name: str = "embed") -> nn.Embedding:
+    """An embedding of a model's tokens, for a head to use its matrix. Raises ConfigError where there is none."""
+    embedding = getattr(backbone, name, None)
     if not isinstance(embedding, nn.Embedding):
         raise ConfigError(["task.tie: this model has no embedding of tokens to tie; set tie: false"])
     with torch.no_grad():  # as rows of a head, vectors longer than 1 would start with scores far from even
@@ -68,9 +70,35 @@ def spelled(letters: Tensor) -> str:
     return bytes(letters.tolist()).decode("utf-8", "surrogatepass")
 
 
-def read(source: Path | str, column: str | None, style: dict[str, Any]) -> Iterator[Sample | DataError]:
-    """A .txt file is one text, a file of rows has one in each row; an argument or a line is one, or a JSON object with
-    one.
+def words(own: Tokenizer, ids: list[int]) -> list[tuple[str, int]]:
+    """Tokens put together to words: each, and how many tokens it has. A token that begins with a space begins one, and
+    so does every one where the tokenizer keeps no spaces.
+    """
+    groups: list[list[int]] = []
+    for token in ids:
+        piece = own.decode([token])
+        if not groups or not own.lossless or piece[:1].isspace():
+            groups.append([])
+        groups[-1].append(token)
+    return [(own.decode(group), len(group)) for group in groups]
+
+
+def scores(backbone: nn.Module, size: int, embedding: str | None) -> nn.Module:
+    """A head that scores `size` tokens at each place, with the weights of the backbone's `embedding` if one is named.
+
+    Raises ConfigError for a backbone that has none.
+    """
+    assert isinstance(backbone.features, Features)
+    if embedding is None:
+        return Dense(backbone.features, size)
+    return Dense(backbone.features, size, tie=tied(backbone, embedding))
+
+
+def read(
+    source: Path | str, column: str | None, style: dict[str, Any], lines: bool = False
+) -> Iterator[Sample | DataError]:
+    """A .txt file is one text (of `lines`, one in each), a file of rows has one in each row; an argument or a line is
+    one, or a JSON object with one.
 
     Raises DataError for a file that cannot be read or lacks the column.
     """
@@ -78,7 +106,8 @@ def read(source: Path | str, column: str | None, style: dict[str, Any]) -> Itera
     from dlzoo.data.text_files import read_texts
 
     if isinstance(source, Path):
-        yield from read_texts(source, column if source.suffix.lower() in SUFFIXES else None, **style)
+        plain = "" if lines else None
+        yield from read_texts(source, column if source.suffix.lower() in SUFFIXES else plain, **style)
         return
     words = source
     if source.lstrip().startswith("{"):

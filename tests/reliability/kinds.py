@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from made import boxed, digit_masks, measured, scenes, tagged, videos
+from made import boxed, digit_masks, measured, scenes, tagged, translated, videos
 
 import dlzoo.data
 from dlzoo.optim import OPTIMIZERS
@@ -40,6 +40,7 @@ DATA: dict[str, dict[str, Any]] = {
     "language_modeling": {"data": {"name": "texts", "path": "novel.txt", "unit": "document"}},
     "masked_language_modeling": {"data": {"name": "texts", "path": "spam.csv", "text": "text", "label": "label"}},
     "token_classification": {"data": {"name": "tagged_texts", "path": "tags.tsv", "word": "2"}},
+    "sequence_to_sequence": {"data": {"name": "text_pairs", "path": "pairs.tsv"}},
     "forecasting": {"data": {"name": "airline"}},
     "segmentation": {"data": {"name": "mask_folder", "path": "digits", "mode": "grey"}},
     "detection": {"data": {"name": "coco", "path": "scenes", "mode": "grey"}},
@@ -53,6 +54,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "language_modeling": {"context": 16},
     "masked_language_modeling": {"context": 16, "whole_words": True},
     "token_classification": {"context": 24, "word_dropout": 0.1},
+    "sequence_to_sequence": {"vocab": 300, "context": 12, "target_context": 10},
     "forecasting": {"context": 12, "horizon": 6},
     "segmentation": {"augment": "zoom_turn", "jitter": 0.1},
     "detection": {"augment": "zoom_flip", "jitter": 0.1},
@@ -73,8 +75,11 @@ TINY: dict[str, dict[str, Any]] = {
     "torchvision_video": {"arch": "mc3_18"},
     "cnn1d": {"embedding": 8, "dim": 12, "dropout": 0.1},
     "tcn": {"dim": 8, "depth": 2, "dropout": 0.1},
-    **{name: {"dim": 8, "depth": 1, "heads": 2, "dropout": 0.1} for name in ("gpt", "bert", "transformer")},
-    **{name: {"dim": 8, "layers": 2, "dropout": 0.1} for name in ("rnn", "lstm", "gru")},
+    **{
+        name: {"dim": 8, "depth": 1, "heads": 2, "dropout": 0.1}
+        for name in ("gpt", "bert", "transformer", "encoder_decoder")
+    },
+    **{name: {"dim": 8, "layers": 2, "dropout": 0.1} for name in ("rnn", "lstm", "gru", "rnn_encoder_decoder")},
 }
 """Arguments that make a model small, and draw where it can; one that is not listed is built with its defaults."""
 LARGER = {name: {"size": 48} for name in ("timm", "torchvision", "torchvision_segmentation")}
@@ -174,6 +179,7 @@ def write_data(place: Path) -> None:
     (place / "videos").symlink_to(videos())
     measured(place / "bars", 200)
     tagged(place / "tags.tsv", 200)
+    translated(place / "pairs.tsv")
     for name, source, lines in (("spam.csv", "spam.csv", 200), ("credit.csv", "credit_data.csv", 300)):
         with (BUNDLED / source).open(encoding="utf-8") as file:
             (place / name).write_text("".join(islice(file, lines)), encoding="utf-8")

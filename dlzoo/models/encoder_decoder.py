@@ -1,0 +1,108 @@
+"""The whole Transformer of attention is all you need (Vaswani et al., 2017, arXiv:1706.03762): encoder and decoder."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from dlzoo.choices import Count, Gate, Position, Share
+from dlzoo.features import Features
+from dlzoo.layers.attention import Cache
+from dlzoo.layers.decoder import Decoder, Memory
+from dlzoo.layers.embedding import embed
+from dlzoo.layers.position import position as positions
+from dlzoo.layers.transformer import Blocks
+from dlzoo.registry import MODELS
+
+
+@MODELS.register("encoder_decoder")
+class EncoderDecoder(nn.Module):
+    """Tokens (B, S) and the target's (B, T), each a place late, to a sequence of features (B, T, dim) of the target.
+
+    No place of the target sees a later one; all see the whole source. The paper's base: dim 512, depth 6, heads 8,
+    norm_first false, activation relu, dropout .1.
+
+    Args:
+        vocab_size: number of different tokens of the source
+        target_vocab_size: number of different tokens of the target; null where both are of one kind, and share vectors
+        context: longest source, in tokens, where positions are learned
+        target_context: longest target, likewise
+        dim: width of the features
+        depth: number of blocks of the encoder, and of the decoder
+        heads: of attention, each of width dim / heads
+        hidden: width of the feed-forward networks; null for 4 dim
+        position: learned and sinusoidal are added to the embedding, rotary turns queries and keys within each side
+        norm: of the features
+        norm_first: normalise before each branch and at the end; false does it after each sum, as in the paper
+        activation: of the feed-forward networks; swiglu has a gate
+        dropout: share dropped of the embeddings and of every residual branch
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        target_vocab_size: int | None,
+        context: int = 256,
+        target_context: int = 256,
+        dim: Count = 256,
+        depth: Count = 3,
+        heads: Count = 4,
+        hidden: Count | None = None,
+        position: Position = "sinusoidal",
+        norm: Literal["layer", "rms"] = "layer",
+        norm_first: bool = True,
+        activation: Gate = "relu",
+        dropout: Share = 0.1,
+    ):
+        super().__init__()
+        self.scale = dim**0.5  # section 3.4: tokens come in as large as the sinusoids
+        self.embed = embed(dim, vocab_size, None, std=dim**-0.5)
+        own = target_vocab_size is not None
+        self.embed_target = embed(dim, target_vocab_size, None, std=dim**-0.5) if own else self.embed
+        self.position = positions(position, context, dim)
+        self.target_position = positions(position, target_context, dim)
+        self.dropout = nn.Dropout(dropout)
+        rotary = position == "rotary"
+        self.encoder = Blocks(
+            depth,
+            dim,
+            heads,
+            hidden=hidden,
+            norm=norm,
+            norm_first=norm_first,
+            activation=activation,
+            dropout=dropout,
+            rotary=rotary,
+        )
+        self.decoder = Decoder(
+            depth,
+            dim,
+            heads,
+            hidden=hidden,
+            norm=norm,
+            norm_first=norm_first,
+            activation=activation,
+            dropout=dropout,
+            rotary=rotary,
+        )
+        self.features = Features("sequence", dim, causal=True)
+
+    def forward(self, x: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+        return self.decoder(self._enter(target), self.encode(x, mask))
+
+    def encode(self, x: Tensor, mask: Tensor | None = None) -> Memory:
+        """What the decoder looks at of a source (B, S)."""
+        mask = torch.ones_like(x, dtype=torch.bool) if mask is None else mask
+        memory = self.encoder(self.dropout(self.position(self.scale * self.embed(x))), mask)
+        return self.decoder.remember(memory, mask)
+
+    def step(self, target: Tensor, state: tuple[Cache, ...] | None, memory: Memory) -> tuple[Tensor, tuple[Cache, ...]]:
+        """Features (B, t, dim) of new target tokens (B, t) after `state`, the keys and values of each block."""
+        return self.decoder.step(self._enter(target, state[0][0].shape[2] if state else 0), state, memory)
+
+    def attention(self, target: Tensor, memory: Memory) -> Tensor:
+        """How much each place of the target (B, T) looks at each of the source: (B, T, S), the last block's mean."""
+        return self.decoder.attention(self._enter(target), memory)
+
+    def _enter(self, target: Tensor, start: int = 0) -> Tensor:
+        return self.dropout(self.target_position(self.scale * self.embed_target(target), start))
