@@ -88,11 +88,21 @@ class Reader:
     def __init__(self, network: nn.Module, window: int | None):
         self.network, self.window = network, window
         self.step = getattr(network.backbone, "step", None)
-        self.state = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.tokens, self.state = torch.empty(0, 0), None
         self.start = self.seen = 0
 
+    def follow(self, tokens: Tensor) -> None:
+        """Go on with the state if `tokens` (B, t), which come next, begin with all that was read; else begin anew."""
+        known = 0 < self.seen < tokens.shape[1] and not self.start
+        if not known or not torch.equal(self.tokens[:, : self.seen], tokens[:, : self.seen]):
+            self.forget()
+
     def __call__(self, tokens: Tensor) -> Tensor:
-        t = tokens.shape[1]
+        t, self.tokens = tokens.shape[1], tokens
         if self.step is None:
             return self.network(x=tokens[:, -self.window :] if self.window else tokens)[:, -1]
         if self.window and t - self.start > self.window:
@@ -115,12 +125,13 @@ def stream(
     banned: tuple[int, ...] = (),
     window: int | None = None,
     stop: Callable[[list[int]], bool] | None = None,
+    reader: Reader | None = None,
 ) -> Iterator[list[tuple[int, int]]]:
     """Goes on from prompts, each (t,) with a token at least: yields (row, token) of the rows that got one, step by
     step.
 
     A row ends after `new` tokens, at the token `end`, which is not given out, or when `stop` says so of its tokens.
-    `banned` tokens are never chosen. The network stands in eval mode.
+    `banned` tokens are never chosen. The network stands in eval mode. `reader` may have read the beginning already.
     """
     device = prompts[0].device
     prompts = [prompt[-window:] if window else prompt for prompt in prompts]
@@ -129,7 +140,8 @@ def stream(
     for row, prompt in zip(tokens, prompts, strict=True):
         row[: len(prompt)] = prompt
     uniform = torch.stack([_uniform(seed, prompt, new) for prompt in prompts]).to(device)
-    read = Reader(network, window)
+    read = reader or Reader(network, window)
+    read.follow(tokens[:, : int(lengths.min())])
     written: list[list[int]] = [[] for _ in prompts]
     done = [new == 0 for _ in prompts]
     seen: Tensor | None = None
