@@ -64,7 +64,9 @@ def conversation(value: Any, source: str) -> Sample | DataError:
         said, role = (turn.get(what), turn.get(who)) if isinstance(turn, dict) else (None, None)
         role = SHAREGPT.get(role, role) if isinstance(role, str) else role
         if role not in ROLES:
-            return DataError(f"{source}: message {number} has the {who} {_word(role)}; it is one of {', '.join(ROLES)}.")
+            return DataError(
+                f"{source}: message {number} has the {who} {_word(role)}; it is one of {', '.join(ROLES)}."
+            )
         if not isinstance(said, str):
             return DataError(f"{source}: message {number}: the {what} is {_word(said)}, and must be text.")
         messages.append({"role": role, "content": said})

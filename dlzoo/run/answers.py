@@ -114,14 +114,19 @@ def _write_rows(writer: "csv.DictWriter[str]", answers: list[Answer], convert: C
             writer.writerow({key: convert(value) for key, value in row.items()})
 
 
+def lined(text: str) -> str:
+    """Text of several lines as a terminal may show it: nothing in it can steer that."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
 def readable(answer: Answer) -> str:
     """An answer as a person reads it; nothing in it can steer the terminal."""
     source = printable(str(answer.get("source", "")))
     if "error" in answer:
         error = printable(str(answer["error"]))
         return f"error: {error}" if error.startswith(source) else f"{source}: error: {error}"
-    if "text" in answer:
-        return "\n".join(printable(line) for line in str(answer["text"]).split("\n"))
+    if "text" in answer or "reply" in answer:
+        return lined(str(answer.get("text", answer.get("reply"))))
     if "labels" in answer:
         found = [f"{printable(name)} {answer['scores'][name]:.3f}" for name in answer["labels"]]
         return f"{source}: {', '.join(found) or 'none of the labels'}"

@@ -204,9 +204,7 @@ class NextToken(Task):
         """
         if batch.targets:
             raise UserError("the next tokens of the text are scored, not what is written freely: leave the options out")
-        writing = Writing(
-            temperature, top_k, top_p, min_p, repetition_penalty, max_new_tokens, tuple(stop or ()), seed
-        )
+        writing = Writing(temperature, top_k, top_p, min_p, repetition_penalty, max_new_tokens, tuple(stop or ()), seed)
         prompts = self._prompts(batch, writing)
         written = generate(model, prompts, **self._drawing(model, writing))
         texts = [writing.text(self.tokenizer, tokens) for tokens in written]
