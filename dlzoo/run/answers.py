@@ -114,6 +114,11 @@ def _write_rows(writer: "csv.DictWriter[str]", answers: list[Answer], convert: C
             writer.writerow({key: convert(value) for key, value in row.items()})
 
 
+def lined(text: str) -> str:
+    """Text of several lines as a terminal may show it: nothing in it can steer that."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
 def readable(answer: Answer) -> str:
     """An answer as a person reads it; nothing in it can steer the terminal."""
     source = printable(str(answer.get("source", "")))
@@ -125,8 +130,8 @@ def readable(answer: Answer) -> str:
     if "blanks" in answer:
         found = ["  " + ", ".join(f"{_token(c)} {c['score']:.3f}" for c in blank) for blank in answer["blanks"]]
         return "\n".join([printable(answer["text"]), *found])
-    if "text" in answer:
-        return "\n".join(printable(line) for line in str(answer["text"]).split("\n"))
+    if "text" in answer or "reply" in answer:
+        return lined(str(answer.get("text", answer.get("reply"))))
     if "labels" in answer:
         found = [f"{printable(name)} {answer['scores'][name]:.3f}" for name in answer["labels"]]
         return f"{source}: {', '.join(found) or 'none of the labels'}{_weights(answer)}"

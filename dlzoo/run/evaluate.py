@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -130,7 +130,7 @@ def evaluate(
     minimum: dict[str, float] | None = None,
     maximum: dict[str, float] | None = None,
     output: Path | None = None,
-    options: dict[str, str] | None = None,
+    options: Mapping[str, str | list[str]] | None = None,
     device: str = "auto",
     batch_size: int | None = None,
     imports: list[Path] | None = None,
@@ -209,7 +209,7 @@ def hold(metrics: dict[str, float], minimum: dict[str, float], maximum: dict[str
         raise BelowBar("; ".join(missed))
 
 
-def _scorable(task: Task, options: dict[str, str]) -> dict[str, Any]:
+def _scorable(task: Task, options: Mapping[str, str | list[str]]) -> dict[str, Any]:
     """Options of `answer` as values. Raises UserError for one that changes no answer."""
     found = convert(task, options)
     if shown := sorted(found.keys() & set(task.shown)):

@@ -27,11 +27,12 @@ SUFFIXES = {
     "row": TABLES,
     "text": (".txt", *TABLES),
     "words": (".txt", ".conll", ".conllu", ".iob", ".bio", ".tsv", ".jsonl"),
+    "messages": (".jsonl", ".ndjson", ".json", ".txt"),
     "series": TABLES,
 }
 """Kinds of files that a folder is searched for, by the key of a sample that they hold."""
-TEXTS = {"text", "words"}
-"""Keys that an argument or a line of stdin holds as it is written."""
+TEXTS = {"text", "words", "messages"}
+"""Keys of a sample that an argument or a line of stdin may be, as it stands."""
 LONGEST_LINE = 4 * 2**20
 PAUSE = 0.2
 """Seconds without a new line of stdin after which the lines that wait for company are answered."""
@@ -137,14 +138,14 @@ def _stdin(needs: tuple[str, ...], stream: BufferedReader) -> Iterator[Input | N
         return
     header: list[str] | None = None
     separator = ","
-    texts = TEXTS & set(needs)
-    for number, line in _lines(stream):
+    takes_text = bool(TEXTS & set(needs))
+    for number, line in lines(stream):
         if line is None:
             yield None
             continue
         name = f"-:{number}"
-        text = line if isinstance(line, DataError) else line if texts else line.strip()
-        if isinstance(text, DataError) or texts or text.startswith("{"):
+        text = line if isinstance(line, DataError) else line if takes_text else line.strip()
+        if isinstance(text, DataError) or takes_text or text.startswith("{"):
             yield Input(text, name)
         elif "row" in needs and header is None and not os.path.exists(text):
             separator = max(",;\t", key=text.count)
@@ -161,7 +162,7 @@ def _row(header: list[str], values: list[str], name: str) -> str | DataError:
     return json.dumps(dict(zip(header, values, strict=True)))
 
 
-def _lines(stream: BufferedReader) -> Iterator[tuple[int, str | DataError | None]]:
+def lines(stream: BufferedReader) -> Iterator[tuple[int, str | DataError | None]]:
     """Numbered lines without their ends, read by a thread, so that a pause of the sender shows: it comes as None."""
     ready: queue.Queue[bytes] = queue.Queue(maxsize=64)
 
