@@ -32,7 +32,7 @@ EXAMPLES = {
         "model": {"name": "c3d", "channels": [8, 16]},
     },
     "face_recognition": {
-        "task": {"name": "face_recognition", "embedding": 16},
+        "task": {"name": "face_recognition", "embedding": 16, "mirror": True},
         "data": "digits",
         "model": {"name": "lenet", "hidden": [32]},
     },
