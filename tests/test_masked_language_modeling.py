@@ -238,7 +238,7 @@ train: {steps: 2, batch_size: 4, threads: 1}
     "task, data",
     [
         ({"name": "text_classification", "context": 32}, "spam"),
-        ({"name": "token_classification", "context": 32}, {"name": "tagged_texts", "path": "tags.tsv", "word": "2"}),
+        ({"name": "token_classification", "context": 32}, {"name": "tagged_texts", "path": "tags.tsv", "word": 2}),
     ],
     ids=["text_classification", "token_classification"],
 )

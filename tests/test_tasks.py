@@ -64,7 +64,7 @@ EXAMPLES = {
     },
     "token_classification": {
         "task": {"name": "token_classification", "context": 64},
-        "data": {"name": "tagged_texts", "path": tagged(Path(TAGS.name) / "train.conll"), "word": "2"},
+        "data": {"name": "tagged_texts", "path": tagged(Path(TAGS.name) / "train.conll"), "word": 2},
         "model": {"name": "lstm", "dim": 32, "causal": False},
     },
     "sequence_to_sequence": {

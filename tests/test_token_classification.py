@@ -237,7 +237,7 @@ def test_tags_that_mark_no_spans_are_answered_word_by_word():
 
 def test_what_a_user_names_is_read(tmp_path):
     task = TokenClassification()
-    task.fit(Subset(TaggedTexts(tagged(tmp_path / "a.tsv"), word="2"), list(range(80))))
+    task.fit(Subset(TaggedTexts(tagged(tmp_path / "a.tsv"), word=2), list(range(80))))
     again = TokenClassification()
     again.load_state_dict(json.loads(json.dumps(task.state_dict())))
     assert [s["words"] for s in again.read(Path(write(tmp_path / "b.conll", "1 Ada\n2 slept\n")))] == [["Ada", "slept"]]
@@ -268,7 +268,7 @@ def run(tmp_path_factory):
     place = tmp_path_factory.mktemp("tags")
     recipe = {
         "task": {"name": "token_classification", "context": 64},
-        "data": {"name": "tagged_texts", "path": tagged(place / "a.tsv", 300), "word": "2"},
+        "data": {"name": "tagged_texts", "path": tagged(place / "a.tsv", 300), "word": 2},
         "model": {"name": "lstm", "dim": 32, "causal": False},
     }
     return train(place / "run", json.dumps(recipe), steps=60)

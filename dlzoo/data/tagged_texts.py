@@ -31,8 +31,8 @@ class TaggedTexts(Dataset):
     def __init__(
         self,
         path: str,
-        word: str | None = None,
-        tag: str | None = None,
+        word: int | str | None = None,
+        tag: int | str | None = None,
         encoding: str = "utf-8",
         validation_path: str | None = None,
         test_path: str | None = None,

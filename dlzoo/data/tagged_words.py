@@ -21,7 +21,11 @@ WORDS, TAGS = ("words", "tokens"), ("tags", "ner_tags", "pos_tags")
 
 
 def read_tagged(
-    path: Path, word: str | None = None, tag: str | None = None, encoding: str = "utf-8", tagged: bool = True
+    path: Path,
+    word: int | str | None = None,
+    tag: int | str | None = None,
+    encoding: str = "utf-8",
+    tagged: bool = True,
 ) -> Iterator[Sample | DataError]:
     """The sentences in a file, each with `words`, `tags` where `tagged`, and its source; a bad one as a DataError.
 
@@ -36,7 +40,7 @@ def read_tagged(
     return _sentences(path, own, other, encoding, universal)
 
 
-def _column(given: str | None, usual: int, what: str) -> int:
+def _column(given: int | str | None, usual: int, what: str) -> int:
     """The index of a column, from 0, or from -1."""
     try:
         number = usual if given is None else int(given)
@@ -109,7 +113,7 @@ def _lines(path: Path, name: str, encoding: str) -> Iterator[tuple[int, str]]:
 
 
 def _objects(
-    path: Path, word: str | None, tag: str | None, encoding: str, tagged: bool
+    path: Path, word: int | str | None, tag: int | str | None, encoding: str, tagged: bool
 ) -> Iterator[Sample | DataError]:
     source = JsonLines(path, encoding)
     keys = {"words": _key(source, word, WORDS)} | ({"tags": _key(source, tag, TAGS)} if tagged else {})
@@ -119,8 +123,8 @@ def _objects(
         yield from (found[line] for line in sorted(found))
 
 
-def _key(source: JsonLines, given: str | None, usual: tuple[str, ...]) -> str:
-    key = next((key for key in usual if key in source.columns), usual[0]) if given is None else given
+def _key(source: JsonLines, given: int | str | None, usual: tuple[str, ...]) -> str:
+    key = next((key for key in usual if key in source.columns), usual[0]) if given is None else str(given)
     if key not in source.columns:
         raise missing_column(source.name, key, source.columns)
     return key

@@ -213,7 +213,7 @@ class TokenClassification(Task):
     def _style(self, suffix: str) -> dict[str, Any]:
         """How a file with that suffix is read: a column's number says nothing of JSON lines, nor a key of columns."""
         word = self.style.get("word")
-        alike = word is None or word.lstrip("-").isdigit() != (suffix == ".jsonl")
+        alike = word is None or str(word).lstrip("-").isdigit() != (suffix == ".jsonl")
         return self.style if alike else self.style | {"word": None}
 
     def state_dict(self) -> dict[str, Any]:

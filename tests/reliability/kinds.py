@@ -39,7 +39,7 @@ DATA: dict[str, dict[str, Any]] = {
     "text_classification": {"data": {"name": "texts", "path": "spam.csv", "text": "text", "label": "label"}},
     "language_modeling": {"data": {"name": "texts", "path": "novel.txt", "unit": "document"}},
     "masked_language_modeling": {"data": {"name": "texts", "path": "spam.csv", "text": "text", "label": "label"}},
-    "token_classification": {"data": {"name": "tagged_texts", "path": "tags.tsv", "word": "2"}},
+    "token_classification": {"data": {"name": "tagged_texts", "path": "tags.tsv", "word": 2}},
     "sequence_to_sequence": {"data": {"name": "text_pairs", "path": "pairs.tsv"}},
     "forecasting": {"data": {"name": "airline"}},
     "segmentation": {"data": {"name": "mask_folder", "path": "digits", "mode": "grey"}},
