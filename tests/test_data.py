@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from made import boxed, digit_masks, picture, scenes, tagged, videos, write
+from made import boxed, digit_masks, picture, scenes, tagged, translated, videos, write
 from PIL import Image
 
 from dlzoo.config import Split
@@ -31,6 +31,7 @@ KEYS = {
     "text",
     "words",
     "tags",
+    "target",
     "series",
     "past",
     "future",
@@ -84,6 +85,8 @@ def example(name, folder):
         }
     if name == "tagged_texts":
         return {"path": tagged(folder / "a.conll")}
+    if name == "text_pairs":
+        return {"path": translated(folder / "pairs.tsv", 40)}
     if name == "series":
         rows = "".join(f"2020-01-{i + 1:02},{i},{i * i},{i % 7}\n" for i in range(31))
         path = write(folder / "series.csv", f"day,a,b,weekday\n{rows}")

@@ -37,6 +37,7 @@ HEAVY = {
     "pydicom",
     "nibabel",
     "av",
+    "sacrebleu",
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

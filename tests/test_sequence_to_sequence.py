@@ -67,7 +67,7 @@ def test_one_tokenizer_knows_both_sides_and_two_know_one_each():
     shared, apart = learned(), learned(shared=False)
     assert {"ein", "house"} <= set(shared.tokenizer.words) and shared.facts()["target_vocab_size"] is None
     assert set(apart.tokenizer.words) == {"ein", "Haus", "Hund", "und"}
-    assert apart.facts()["target_vocab_size"] == RESERVED + 6 == apart.target_tokenizer.size
+    assert apart.facts()["target_vocab_size"] == RESERVED + 6
     again = learned(shared=False)
     again.load_state_dict(json.loads(json.dumps(apart.state_dict())))
     assert batch_of(again, PAIRS).targets["next"].tolist() == batch_of(apart, PAIRS).targets["next"].tolist()
@@ -265,6 +265,28 @@ def test_a_folder_gets_a_picture_of_what_each_word_looked_at(run, tmp_path, caps
     for row in rows:
         with Image.open(tmp_path / "out" / row["attention"]) as picture:
             assert min(picture.size) > 50 and picture.convert("L").getextrema()[0] < 200
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_run_that_begins_from_another_reads_and_writes_as_that_does(tmp_path, shared):
+    from dlzoo.run.beginning import take_tokenizer
+    from dlzoo.run.build import build_task
+    from dlzoo.schema import reader as configs
+
+    data = {"name": "text_pairs", "path": translated(tmp_path / "pairs.tsv", 60)}
+    model = {"name": "encoder_decoder", "dim": 8, "depth": 1, "heads": 2}
+    task = {"name": "sequence_to_sequence", "shared": shared}
+    first = train(tmp_path / "run", json.dumps({"task": task, "data": data, "model": model}), steps=1)
+    learned = json.loads((first / "model" / "model.json").read_text())["task"]
+    config = configs.from_dict({"task": task, "data": data, "model": {"from": str(first), **model}})
+    own = build_task(config)
+    take_tokenizer(own, config)
+    own.fit(Memory(PAIRS))
+    state = own.state_dict()
+    assert {name: state[name] for name in ("tokenizer", "target_tokenizer")} == {
+        name: learned[name] for name in ("tokenizer", "target_tokenizer")
+    }
+    assert (state["target_tokenizer"] is None) == shared
 
 
 def test_an_evaluation_says_how_it_scored(run, capsys):

@@ -33,6 +33,7 @@ def test_two_files_are_one_set_line_by_line(tmp_path):
     for arguments in ({"target": "en"}, {"target_path": str(tmp_path / "train.en"), "text": "de"}):
         assert both(TextPairs(file, **arguments)) == [*zip(GERMAN, ENGLISH, strict=True)]
     beside = TextPairs(file, target_path=str(tmp_path / "train.en"), test_path=test)
+    assert beside.arguments() == {"target": "en"}
     assert beside.splits()["test"] == [3] and beside[3] == {"text": "fünf", "target": "five"}
 
 
@@ -115,7 +116,7 @@ def test_lines_that_are_blank_on_both_sides_are_passed_over(tmp_path):
     ("arguments", "says"),
     [
         ({}, "say how the files of both sides end"),
-        ({"text": "de", "target": "en", "target_path": "x.en"}, "data.target: target_path names"),
+        ({"text": "de", "target": "en", "target_path": "x.en"}, "data.target_path: .* is a folder of both sides"),
         ({"text": "de", "target": "en", "header": False}, "data.header: plain files have no columns"),
         ({"text": "de", "target": "de"}, "has no targets that could be found"),
     ],
@@ -141,8 +142,46 @@ def test_an_ending_that_is_not_there_is_refused(tmp_path):
         TextPairs(rows, target="text")
 
 
+def test_multi30k_is_read_as_it_lies():
+    from pathlib import Path
+
+    folder = Path(__file__).parents[1] / "data" / "multi30k"
+    if not folder.is_dir():
+        pytest.skip("data/multi30k is not here")
+    data = TextPairs(str(folder), text="de", target="en", test_path=str(folder / "test_2016_flickr.de"))
+    assert {name: len(indices) for name, indices in data.splits().items()} == {
+        "train": 29_000,
+        "validation": 1_014,
+        "test": 1_000,
+    }
+    assert data[0] == {
+        "text": "Zwei junge weiße Männer sind im Freien in der Nähe vieler Büsche.",
+        "target": "Two young, White males are outside near many bushes.",
+    }
+    assert data.source(30_014).endswith("test_2016_flickr.de:1")
+
+
 def test_the_fingerprint_is_that_of_both_sides(tmp_path):
     sides(tmp_path)
     before = TextPairs(str(tmp_path), text="de", target="en").fingerprint()
     sides(tmp_path, english=[*ENGLISH[:2], "3"])
     assert TextPairs(str(tmp_path), text="de", target="en").fingerprint() != before
+
+
+def test_descriptions_that_begin_alike_are_laid_into_one_split():
+    from importlib.machinery import SourceFileLoader
+    from importlib.util import module_from_spec, spec_from_loader
+    from pathlib import Path
+
+    loader = SourceFileLoader("debian", str(Path(__file__).parents[1] / "scripts" / "data" / "debian"))
+    module = module_from_spec(spec_from_loader("debian", loader))
+    loader.exec_module(module)
+    module.COUNT, module.HELD = 300, 40
+    found = {
+        (f"package {i // 3:03} " + "is much like others of its source, " * 3 + str(i), f"p{i}") for i in range(400)
+    }
+    splits = module.divided(found)
+    assert {split: len(rows) for split, rows in splits.items()} == {"test": 40, "validation": 40, "train": 220}
+    kinds = [{text[:11] for text, _ in rows} for rows in splits.values()]
+    assert not kinds[0] & kinds[1] and not kinds[0] & kinds[2] and not kinds[1] & kinds[2]
+    assert module.divided(set(reversed(sorted(found)))) == splits

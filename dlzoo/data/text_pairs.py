@@ -29,7 +29,8 @@ class TextPairs(Dataset):
         separator: what stands between cells; null finds it out
         quotes: a cell may stand in quotes ("); false where a quote is a letter like any other
         encoding: of the files
-        target_path: the plain file of the targets, line by line; null is the one beside `path` that ends as `target`
+        target_path: the plain file of the targets, line by line; null is the one beside `path` that ends as `target`,
+            as those of the other splits do
         validation_path: a file with the validation split; of plain files that of the texts, with its targets beside it
         test_path: a file with the test split, likewise
     """
@@ -54,6 +55,8 @@ class TextPairs(Dataset):
         self.encoding = encoding
         self.text: str | None = None
         """The column with the text, where the texts are in one."""
+        self._ending: str | None = None
+        """How the names of the targets' plain files end."""
         self._tables: dict[str, Source] = {}
         self._lines: dict[str, tuple[Path, Path]] = {}
         root, ending = existing(path), f".{text.lstrip('.')}" if text else None
@@ -82,8 +85,6 @@ class TextPairs(Dataset):
         test_path: str | None,
     ) -> None:
         """Find the two files of each split."""
-        if target is not None and target_path is not None:
-            raise ConfigError(["data.target: target_path names the file of the targets; leave target out"])
         other = f".{target.lstrip('.')}" if target else Path(target_path).suffix if target_path else None
         if existing(path).is_dir():
             if ending is None or other is None:
@@ -97,6 +98,7 @@ class TextPairs(Dataset):
         else:
             named = {"train": path, "validation": validation_path, "test": test_path}
             files = {split: file for split, file in named.items() if file is not None}
+        self._ending = (other or "").lstrip(".") or None
         for split, file in files.items():
             if ending is not None and Path(file).suffix != ending:
                 raise ConfigError([f"data.text: {printable(file)} does not end in {printable(ending)}"])
@@ -183,6 +185,10 @@ class TextPairs(Dataset):
                     self.lose(sample)
                 else:
                     yield sample
+
+    def arguments(self) -> dict[str, Any]:
+        """How the targets' files end, where target_path told: other data is read with it."""
+        return {"target": self._ending} if self._ending else {}
 
     def fingerprint(self) -> str:
         tables = [table.path for table in self._tables.values()]

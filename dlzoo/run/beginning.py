@@ -61,20 +61,22 @@ def take_tokenizer(task: Task, config: Config) -> None:
 
     Raises ConfigError where the config says otherwise.
     """
-    if not hasattr(task, "tokenizer") or (own := _tokenizer(config)) is None:
+    if getattr(task, "tokenizer", None) is None or not (given := _tokenizers(config)):
         return
     if said := [name for name in LEARNED if config.task.args.get(name) is not None]:
         raise ConfigError([f"task.{name}: the tokenizer comes with the model's weights; leave it out" for name in said])
-    own.settled = True
-    task.tokenizer = own
+    for name, own in given.items():
+        if getattr(task, name, None) is not None:
+            own.settled = True
+            setattr(task, name, own)
 
 
-def _tokenizer(config: Config) -> Tokenizer | None:
-    """The tokenizer of the run, or of the model, that the network begins with; None where there is none."""
+def _tokenizers(config: Config) -> dict[str, Tokenizer]:
+    """The tokenizers of the run, or of the model, that the network begins with, by what tasks call them."""
     if (run := config.model.source) is not None:
         found = portable.read(run)
-        state = found.meta["task"].get("tokenizer")
+        states = {name: found.meta["task"].get(name) for name in ("tokenizer", "target_tokenizer")}
         with understood(str(found.folder / "model.json")):
-            return restored(state) if state else None
+            return {name: restored(state) for name, state in states.items() if state}
     model = MODELS[config.model.name]
-    return model.tokenizer(**config.model.args) if hasattr(model, "tokenizer") else None
+    return {"tokenizer": model.tokenizer(**config.model.args)} if hasattr(model, "tokenizer") else {}

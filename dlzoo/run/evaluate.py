@@ -221,7 +221,7 @@ def _elsewhere(data: Component, path: Path) -> Component:
     """The same kind of data, read from `path` alone."""
     if not any(parameter.name == "path" for parameter in DATASETS.entry(data.name).parameters):
         raise UserError(f"--data: this run was trained on '{data.name}', which is not read from a path of yours")
-    apart: dict[str, Any] = {key: None for key in ("validation_path", "test_path") if key in data.args}
+    apart: dict[str, Any] = {key: None for key in ("validation_path", "test_path", "target_path") if key in data.args}
     return replace(data, args={**data.args, **apart, "path": str(path)})
 
 

@@ -84,8 +84,8 @@ class SequenceToSequence(Task):
             return texts.tokenizer(tokenizer, "bpe", vocab, min_count, lower=False)
 
         self.tokenizer = fresh()
-        self.own = None if shared else fresh()
-        """The tokenizer of the target, where it has one of its own."""
+        self.target_tokenizer = None if shared else fresh()
+        """That of the target, where it has one of its own."""
         self.context, self.target_context = context, target_context
         self.tie, self.smoothing, self.score = tie, smoothing, score
         self.lead: int | None = None
@@ -96,9 +96,8 @@ class SequenceToSequence(Task):
         self.notes: list[str] = []
 
     @property
-    def target_tokenizer(self) -> Tokenizer:
-        """What the target's tokens are."""
-        return self.own or self.tokenizer
+    def _target(self) -> Tokenizer:
+        return self.target_tokenizer or self.tokenizer
 
     @property
     def baseline(self) -> str:  # type: ignore[override]
@@ -110,16 +109,16 @@ class SequenceToSequence(Task):
     def fit(self, data: Subset) -> None:
         self.written()  # a package that is missing is missed before the training, not after it
         own, targets = data.column("text"), data.column("target")
-        self.tokenizer.fit(own if self.own else [*own, *targets])
-        if self.own:
-            self.own.fit(targets)
+        self.tokenizer.fit(own if self.target_tokenizer else [*own, *targets])
+        if self.target_tokenizer:
+            self.target_tokenizer.fit(targets)
         if median(len(SENTENCE.split(target)) for target in targets) < 2:
             self.lead = round(median(len(target.split()) for target in targets))
         self.column = getattr(data.dataset, "text", None)
         self.style = getattr(data.dataset, "style", {})
         for kind, key, side, tokenizer, most in (
             ("texts", "context", own, self.tokenizer, self.context),
-            ("targets", "target_context", targets, self.target_tokenizer, self.target_context - 1),
+            ("targets", "target_context", targets, self._target, self.target_context - 1),
         ):
             if cut := sum(len(tokenizer.encode(text)) > most for text in side):
                 number = f"{cut:,} of {len(side):,} training {kind}"
@@ -127,13 +126,13 @@ class SequenceToSequence(Task):
 
     def facts(self) -> dict[str, Any]:
         sizes = {"vocab_size": self.tokenizer.size, "context": self.context, "target_context": self.target_context}
-        return {**sizes, "target_vocab_size": self.own.size if self.own else None}
+        return {**sizes, "target_vocab_size": self.target_tokenizer.size if self.target_tokenizer else None}
 
     def encode(self, sample: Sample, rng: Random | None = None) -> Example:
         example = {"x": texts.places(self.tokenizer, sample["text"], self.context)}
         if "target" not in sample:
             return example
-        tokens = self.target_tokenizer.encode(sample["target"])[: self.target_context - 1]
+        tokens = self._target.encode(sample["target"])[: self.target_context - 1]
         after = torch.tensor([*tokens.tolist(), END])
         return {**example, "next": after, "words": _packed(sample["text"]), "reference": _packed(sample["target"])}
 
@@ -148,7 +147,7 @@ class SequenceToSequence(Task):
         return Batch(inputs | {"target": before}, targets, count=int((after != PAD).sum()))
 
     def head(self, backbone: nn.Module) -> nn.Module:
-        return texts.scores(backbone, self.target_tokenizer.size, "embed_target" if self.tie else None)
+        return texts.scores(backbone, self._target.size, "embed_target" if self.tie else None)
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         after = batch.targets["next"]
@@ -162,7 +161,7 @@ class SequenceToSequence(Task):
         """What is foretold at each place, after the right tokens."""
         scored = batch.inputs["target"] != PAD
         rows = [row[real].tolist() for row, real in zip(outputs.argmax(-1), scored, strict=True)]
-        return [{"text": self.target_tokenizer.decode(row), "tokens": row} for row in rows]
+        return [{"text": self._target.decode(row), "tokens": row} for row in rows]
 
     def truth(self, batch: Batch) -> list[Answer]:
         """The target as it was written, and its tokens."""
@@ -229,27 +228,27 @@ class SequenceToSequence(Task):
             sampling={**drawn, "repetition_penalty": repetition_penalty},
             seed=seed,
         )
-        return [{"text": self.target_tokenizer.decode(answer["tokens"].tolist()), **answer} for answer in written]
+        return [{"text": self._target.decode(answer["tokens"].tolist()), **answer} for answer in written]
 
     def draw(self, sample: Sample, answer: Answer) -> Mapping[str, Tensor | Image.Image]:
         """Which words of the text each written word looked at, where the model has attention and wrote something."""
         if "attention" not in answer or not len(answer["tokens"]):
             return {}
         read, written = answer["read"].tolist(), answer["tokens"].tolist()
-        sides = texts.words(self.tokenizer, read), texts.words(self.target_tokenizer, written)
+        sides = texts.words(self.tokenizer, read), texts.words(self._target, written)
         return {"attention": pictures.drawn(answer["attention"], *sides)}
 
     def read(self, source: Path | str) -> Iterator[Sample | DataError]:
         return texts.read(source, self.column, self.style, lines=True)
 
     def state_dict(self) -> dict[str, Any]:
-        own = self.own.state_dict() if self.own else None
+        own = self.target_tokenizer.state_dict() if self.target_tokenizer else None
         kept = {"column": self.column, "style": self.style, "lead": self.lead}
         return {"tokenizer": self.tokenizer.state_dict(), "target_tokenizer": own, **kept}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.tokenizer = restored(state["tokenizer"])
-        self.own = restored(state["target_tokenizer"]) if state["target_tokenizer"] else None
+        self.target_tokenizer = restored(state["target_tokenizer"]) if state["target_tokenizer"] else None
         self.column, self.style, self.lead = state["column"], state["style"], state["lead"]
 
 
