@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from made import boxed, digit_masks, measured, scenes, videos
+from made import boxed, digit_masks, measured, scenes, talks, videos
 from PIL import Image
 
 from dlzoo.data.bundled_images import Digits
@@ -22,7 +22,7 @@ from dlzoo.run.answers import plain
 from dlzoo.schema import reader as configs
 from dlzoo.task import columns
 
-SCENES, BARS = tempfile.TemporaryDirectory(), tempfile.TemporaryDirectory()
+SCENES, BARS, TALKS = (tempfile.TemporaryDirectory() for _ in range(3))
 EXAMPLES = {
     "image_classification": {"task": "image_classification", "data": "digits", "model": "lenet"},
     "video_classification": {
@@ -54,6 +54,11 @@ EXAMPLES = {
     "language_modeling": {
         "task": {"name": "language_modeling", "context": 16},
         "data": "austen",
+        "model": {"name": "lstm", "dim": 64},
+    },
+    "chat": {
+        "task": {"name": "chat", "context": 64},
+        "data": {"name": "conversations", "path": talks(Path(TALKS.name) / "talks.jsonl", 120)},
         "model": {"name": "lstm", "dim": 64},
     },
     "forecasting": {
@@ -323,6 +328,12 @@ def text(folder, task, sample):
     return path
 
 
+def conversation(folder, task, sample):
+    path = folder / "one.jsonl"
+    path.write_text(json.dumps(sample) + "\n")
+    return path
+
+
 def series(folder, task, sample):
     path = folder / "one.csv"
     with path.open("w", newline="") as file:
@@ -341,6 +352,7 @@ FILES = {
     "tabular_regression": row,
     "text_classification": text,
     "language_modeling": text,
+    "chat": conversation,
     "forecasting": series,
     "segmentation": picture,
     "detection": picture,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from made import boxed, digit_masks, measured, scenes, videos
+from made import boxed, digit_masks, measured, scenes, talks, videos
 
 import dlzoo.data
 from dlzoo.optim import OPTIMIZERS
@@ -38,6 +38,7 @@ DATA: dict[str, dict[str, Any]] = {
     "tabular_regression": {"data": {"name": "diabetes", "hold_out": 60}},
     "text_classification": {"data": {"name": "texts", "path": "spam.csv", "text": "text", "label": "label"}},
     "language_modeling": {"data": {"name": "texts", "path": "novel.txt", "unit": "document"}},
+    "chat": {"data": {"name": "conversations", "path": "talks.jsonl"}},
     "forecasting": {"data": {"name": "airline"}},
     "segmentation": {"data": {"name": "mask_folder", "path": "digits", "mode": "grey"}},
     "detection": {"data": {"name": "coco", "path": "scenes", "mode": "grey"}},
@@ -49,6 +50,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "image_regression": {"augment": "shift", "period": {"angle": 360}},
     "text_classification": {"context": 24, "word_dropout": 0.1},
     "language_modeling": {"context": 16},
+    "chat": {"context": 48, "look_back": 12},
     "forecasting": {"context": 12, "horizon": 6},
     "segmentation": {"augment": "zoom_turn", "jitter": 0.1},
     "detection": {"augment": "zoom_flip", "jitter": 0.1},
@@ -84,6 +86,7 @@ FEW = {
     "image_regression": {"mlp", "resnet"},
     "segmentation": {"resnet", "torchvision_segmentation", "unet"},
     "detection": {"resnet", "torchvision_detector"},
+    "chat": {"gpt", "lstm"},
 }
 """Models that a task is tried with, where others that fit are tried with another task: every model is, with one."""
 PRECISE = {"torchvision_detector"}
@@ -167,6 +170,7 @@ def write_data(place: Path) -> None:
     boxed(place / "scenes", "coco", {"train": scenes(60)})
     (place / "videos").symlink_to(videos())
     measured(place / "bars", 200)
+    talks(place / "talks.jsonl", 120)
     for name, source, lines in (("spam.csv", "spam.csv", 200), ("credit.csv", "credit_data.csv", 300)):
         with (BUNDLED / source).open(encoding="utf-8") as file:
             (place / name).write_text("".join(islice(file, lines)), encoding="utf-8")
