@@ -21,6 +21,16 @@ def write(path: Path, content: str | bytes) -> str:
     return str(path)
 
 
+def talks(path: Path, count: int = 40) -> str:
+    """A file of conversations, in each of which a number is asked for twice, and the user has the last word."""
+    lines = []
+    for i in range(count):
+        said = f"{i} and {i}?", f"that is {2 * i}", "and one more?", f"{2 * i + 1}", "thank you"
+        turns = [{"role": ("user", "assistant")[j % 2], "content": text} for j, text in enumerate(said)]
+        lines.append(json.dumps({"messages": turns}) + "\n")
+    return write(path, "".join(lines))
+
+
 def picture(path: Path, colour=(255, 0, 0), size=(6, 4), **options) -> Path:
     """A picture of one colour: grey for a number, else RGB; `size` is width, height."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from made import boxed, digit_masks, measured, scenes, tagged, translated, videos
+from made import boxed, digit_masks, measured, scenes, tagged, talks, translated, videos
 from PIL import Image
 
 from dlzoo.data.bundled_images import Digits
@@ -23,7 +23,7 @@ from dlzoo.run.answers import plain
 from dlzoo.schema import reader as configs
 from dlzoo.task import columns
 
-SCENES, BARS, TAGS, PAIRS = (tempfile.TemporaryDirectory() for _ in range(4))
+SCENES, BARS, TAGS, PAIRS, TALKS = (tempfile.TemporaryDirectory() for _ in range(5))
 EXAMPLES = {
     "image_classification": {"task": "image_classification", "data": "digits", "model": "lenet"},
     "video_classification": {
@@ -71,6 +71,11 @@ EXAMPLES = {
         "task": {"name": "sequence_to_sequence", "vocab": 300, "context": 12, "smoothing": 0.0},
         "data": {"name": "text_pairs", "path": translated(Path(PAIRS.name) / "pairs.tsv")},
         "model": {"name": "encoder_decoder", "dim": 32, "depth": 1, "dropout": 0.0},
+    },
+    "chat": {
+        "task": {"name": "chat", "context": 64},
+        "data": {"name": "conversations", "path": talks(Path(TALKS.name) / "talks.jsonl", 120)},
+        "model": {"name": "lstm", "dim": 64},
     },
     "forecasting": {
         "task": {"name": "forecasting", "context": 24, "horizon": 6},
@@ -348,6 +353,12 @@ def words(folder, task, sample):
     return path
 
 
+def conversation(folder, task, sample):
+    path = folder / "one.jsonl"
+    path.write_text(json.dumps(sample) + "\n")
+    return path
+
+
 def series(folder, task, sample):
     path = folder / "one.csv"
     with path.open("w", newline="") as file:
@@ -369,6 +380,7 @@ FILES = {
     "masked_language_modeling": text,
     "token_classification": words,
     "sequence_to_sequence": text,
+    "chat": conversation,
     "forecasting": series,
     "segmentation": picture,
     "detection": picture,

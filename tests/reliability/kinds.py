@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from made import boxed, digit_masks, measured, scenes, tagged, translated, videos
+from made import boxed, digit_masks, measured, scenes, tagged, talks, translated, videos
 
 import dlzoo.data
 from dlzoo.optim import OPTIMIZERS
@@ -41,6 +41,7 @@ DATA: dict[str, dict[str, Any]] = {
     "masked_language_modeling": {"data": {"name": "texts", "path": "spam.csv", "text": "text", "label": "label"}},
     "token_classification": {"data": {"name": "tagged_texts", "path": "tags.tsv", "word": 2}},
     "sequence_to_sequence": {"data": {"name": "text_pairs", "path": "pairs.tsv"}},
+    "chat": {"data": {"name": "conversations", "path": "talks.jsonl"}},
     "forecasting": {"data": {"name": "airline"}},
     "segmentation": {"data": {"name": "mask_folder", "path": "digits", "mode": "grey"}},
     "detection": {"data": {"name": "coco", "path": "scenes", "mode": "grey"}},
@@ -55,6 +56,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "masked_language_modeling": {"context": 16, "whole_words": True},
     "token_classification": {"context": 24, "word_dropout": 0.1},
     "sequence_to_sequence": {"vocab": 300, "context": 12, "target_context": 10},
+    "chat": {"context": 48, "look_back": 12},
     "forecasting": {"context": 12, "horizon": 6},
     "segmentation": {"augment": "zoom_turn", "jitter": 0.1},
     "detection": {"augment": "zoom_flip", "jitter": 0.1},
@@ -95,6 +97,7 @@ FEW = {
     "detection": {"resnet", "torchvision_detector"},
     "masked_language_modeling": {"bert", "transformer"},
     "token_classification": {"lstm", "transformer"},
+    "chat": {"gpt", "lstm"},
 }
 """Models that a task is tried with, where others that fit are tried with another task: every model is, with one."""
 PRECISE = {"torchvision_detector"}
@@ -180,6 +183,7 @@ def write_data(place: Path) -> None:
     measured(place / "bars", 200)
     tagged(place / "tags.tsv", 200)
     translated(place / "pairs.tsv")
+    talks(place / "talks.jsonl", 120)
     for name, source, lines in (("spam.csv", "spam.csv", 200), ("credit.csv", "credit_data.csv", 300)):
         with (BUNDLED / source).open(encoding="utf-8") as file:
             (place / name).write_text("".join(islice(file, lines)), encoding="utf-8")
