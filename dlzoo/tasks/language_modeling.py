@@ -44,7 +44,7 @@ class LanguageModeling(Task):
         context: tokens in one window
         stride: a training window starts every so many tokens; null for context, 1 for a window at every place
         look_back: tokens of an evaluation window before those that are scored; null for half of context
-        tie: use one matrix for the embedding and for the scores
+        tie: use one matrix for the embedding and for the scores; those of published weights are as they were
         smoothing: share of the target that is spread over the vocabulary in training
     """
 
@@ -133,6 +133,10 @@ class LanguageModeling(Task):
 
     def head(self, backbone: nn.Module) -> nn.Module:
         assert isinstance(backbone.features, Features)
+        if (own := texts.lm_head(backbone)) is not None:
+            if self.tie:
+                raise ConfigError(["task.tie: this model has its own scores of tokens; leave it out"])
+            return own
         if not self.tie:
             return Dense(backbone.features, self.tokenizer.size)
         embedding = getattr(backbone, "embed", None)

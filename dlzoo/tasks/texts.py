@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dlzoo import jsontext
 from dlzoo.choices import Tokens, TokenSource
@@ -35,6 +35,12 @@ def places(own: Tokenizer, words: str, context: int) -> Tensor:
     """
     ids = own.encode(words)[: max(0, context - len(own.before) - len(own.after))].tolist()
     return torch.tensor([*own.before, *ids, *own.after] or [UNKNOWN])
+
+
+def lm_head(backbone: nn.Module) -> nn.Module | None:
+    """The layers from features (B, T, D) to scores (B, T, V) that go with a backbone; None where none do."""
+    own = getattr(backbone, "lm_head", None)
+    return own() if own is not None else None
 
 
 def read(source: Path | str, column: str | None, style: dict[str, Any]) -> Iterator[Sample | DataError]:
