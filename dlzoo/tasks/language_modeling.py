@@ -35,7 +35,7 @@ class LanguageModeling(NextToken):
         context: tokens in one window
         stride: a training window starts every so many tokens; null for context, 1 for a window at every place
         look_back: tokens of an evaluation window before those that are scored; null for half of context
-        tie: use one matrix for the embedding and for the scores
+        tie: use one matrix for the embedding and for the scores; those of published weights are as they were
         smoothing: share of the target that is spread over the vocabulary in training
     """
 

@@ -18,7 +18,7 @@ from dlzoo.choices import Count, Factor, TokenSource
 from dlzoo.data.dataset import Pieces, Sample, Subset
 from dlzoo.errors import ConfigError, DataError, UserError
 from dlzoo.features import Features
-from dlzoo.heads.chosen import Chosen
+from dlzoo.heads.chosen import Chosen, transformed
 from dlzoo.metrics.language import Language
 from dlzoo.metrics.metric import Answer, Metric
 from dlzoo.registry import TASKS
@@ -173,8 +173,12 @@ class MaskedLanguageModeling(Task):
 
     def head(self, backbone: nn.Module) -> nn.Module:
         assert isinstance(backbone.features, Features)
+        if (own := texts.lm_head(backbone)) is not None:
+            if not self.tie:
+                raise ConfigError(["task.tie: this model has its own scores of tokens; leave it out"])
+            return Chosen(own)
         tie = texts.tied(backbone) if self.tie else None
-        return Chosen(backbone.features, self.tokenizer.size, tie, transform=True)
+        return Chosen(transformed(backbone.features, self.tokenizer.size, tie))
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         return losses.cross_entropy(outputs, batch.targets["was"])

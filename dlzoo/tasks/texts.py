@@ -83,12 +83,21 @@ def words(own: Tokenizer, ids: list[int]) -> list[tuple[str, int]]:
     return [(own.decode(group), len(group)) for group in groups]
 
 
-def scores(backbone: nn.Module, size: int, embedding: str | None) -> nn.Module:
-    """A head that scores `size` tokens at each place, with the weights of the backbone's `embedding` if one is named.
+def lm_head(backbone: nn.Module) -> nn.Module | None:
+    """The layers from features (B, T, D) to scores (B, T, V) that go with a backbone; None where none do."""
+    own = getattr(backbone, "lm_head", None)
+    return own() if own is not None else None
 
-    Raises ConfigError for a backbone that has none.
+
+def scores(backbone: nn.Module, size: int, embedding: str | None) -> nn.Module:
+    """A head that scores `size` tokens at each place: the one that goes with the backbone, if it has one; else with the
+    weights of its `embedding` if one is named. Raises ConfigError for a backbone that does not have that.
     """
     assert isinstance(backbone.features, Features)
+    if (own := lm_head(backbone)) is not None:
+        if embedding is not None:
+            raise ConfigError(["task.tie: this model has its own scores of tokens; set tie: false"])
+        return own
     if embedding is None:
         return Dense(backbone.features, size)
     return Dense(backbone.features, size, tie=tied(backbone, embedding))

@@ -153,7 +153,8 @@ class TokenClassification(Task):
 
     def head(self, backbone: nn.Module) -> nn.Module:
         assert isinstance(backbone.features, Features)
-        return Chosen(backbone.features, len(self.labels.classes))
+        assert isinstance(backbone.features.dim, int)
+        return Chosen(nn.Linear(backbone.features.dim, len(self.labels.classes)))
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         return self.labels.loss(outputs, batch.targets["tags"])

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import published
 import yaml
 from made import boxed, digit_masks, measured, scenes, tagged, talks, translated, videos
 
@@ -76,6 +77,7 @@ TINY: dict[str, dict[str, Any]] = {
     "cnn_rnn": {"cnn": {"name": "resnet", "depth": 10, "width": 4}, "dim": 8, "dropout": 0.1},
     "torchvision_video": {"arch": "mc3_18"},
     "cnn1d": {"embedding": 8, "dim": 12, "dropout": 0.1},
+    "hf": {"path": "llama"},
     "tcn": {"dim": 8, "depth": 2, "dropout": 0.1},
     **{
         name: {"dim": 8, "depth": 1, "heads": 2, "dropout": 0.1}
@@ -177,9 +179,10 @@ def _varied(number: int, task: str, model: str, noisy: bool) -> Kind:
 
 
 def write_data(place: Path) -> None:
-    """The first part of the bundled sets, and pictures and videos that are made."""
+    """The first part of the bundled sets; pictures, videos and a language model that are made."""
     boxed(place / "scenes", "coco", {"train": scenes(60)})
     (place / "videos").symlink_to(videos())
+    published.save(place / "llama", "llama")
     measured(place / "bars", 200)
     tagged(place / "tags.tsv", 200)
     translated(place / "pairs.tsv")
