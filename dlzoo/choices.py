@@ -19,9 +19,21 @@ Factor = Annotated[float, Gt(0), Le(1)]
 Alignment = Literal["additive", "dot", "general"]
 """How layers.alignment scores the places of a source."""
 Activation = Literal[
-    "relu", "sigmoid", "tanh", "gelu", "silu", "elu", "leaky_relu", "relu6", "hardswish", "mish", "softplus", "selu"
+    "relu",
+    "sigmoid",
+    "tanh",
+    "gelu",
+    "gelu_tanh",
+    "silu",
+    "elu",
+    "leaky_relu",
+    "relu6",
+    "hardswish",
+    "mish",
+    "softplus",
+    "selu",
 ]
-"""Names of layers.activation.activation."""
+"""Names of layers.activation.activation; gelu_tanh is gelu by an approximation, as in GPT-2."""
 Norm = Literal["batch", "layer", "rms", "none"]
 ClassificationLoss = Literal["cross_entropy", "focal", "binary_cross_entropy"]
 SegmentationLoss = Literal["cross_entropy_dice", "cross_entropy", "dice", "focal"]

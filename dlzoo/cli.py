@@ -205,6 +205,30 @@ def predict(
     raise typer.Exit(code)
 
 
+@app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+def chat(
+    context: typer.Context,
+    run: RunArgument,
+    system: Annotated[str | None, typer.Option(help="What the conversation begins with.", metavar="TEXT")] = None,
+    device: Device = None,
+    import_: Imports = None,
+    json: JsonLines = False,
+) -> None:
+    """Talk with a run's model, in the terminal or through pipes: each line of stdin is a turn, each of stdout a reply.
+
+    Options of `dlzoo predict RUN --help` are taken, too: --temperature, --top-k, --max-new-tokens, --seed ...
+    """
+    words, options = words_and_options([run, *context.args])
+    if len(words) != 1:
+        raise UserError(f"dlzoo chat takes one RUN, and its turns from the terminal or stdin; got {len(words)} words")
+    imports = extend(import_)
+    from dlzoo.run.chat import chat
+
+    raise typer.Exit(
+        chat(words[0], options=options, system=system, device=device or "auto", imports=imports, json=json)
+    )
+
+
 @app.command()
 def check(
     config: ConfigOption = None,

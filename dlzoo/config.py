@@ -87,6 +87,8 @@ class Train:
         freeze: weights that are not trained, by name, with * and ? (backbone.*); batch norms among them keep their
             statistics
         lora: train an addition of this rank to each weight of an attention, and the head, instead of all weights
+        checkpointing: keep the input of each block of a Transformer alone, and compute the block again in the backward
+            pass: less memory, more time
         lr_factors: what the learning rate of weights is multiplied by, by name, with * and ? ({"backbone.*": 0.1}); of
             several patterns that match the last counts
         ema: decay of an exponential moving average of the weights, which is then evaluated and kept; null for none
@@ -110,6 +112,7 @@ class Train:
     clip: Positive | None = 1.0
     freeze: tuple[str, ...] = ()
     lora: Count | None = None
+    checkpointing: bool = False
     lr_factors: dict[str, Positive] | None = None
     ema: Share | None = None
     seed: Annotated[int, Ge(0), Lt(2**63)] = 0

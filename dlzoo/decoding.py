@@ -91,11 +91,21 @@ class Reader:
         self.network, self.window = network, window
         step = getattr(network.backbone, "step", None)
         self.step = step if step is None or memory is None else partial(step, memory=memory)
-        self.state = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.tokens, self.state = torch.empty(0, 0), None
         self.start = self.seen = 0
 
+    def follow(self, tokens: Tensor) -> None:
+        """Go on with the state if `tokens` (B, t), which come next, begin with all that was read; else begin anew."""
+        known = 0 < self.seen < tokens.shape[1] and not self.start
+        if not known or not torch.equal(self.tokens[:, : self.seen], tokens[:, : self.seen]):
+            self.forget()
+
     def __call__(self, tokens: Tensor) -> Tensor:
-        t = tokens.shape[1]
+        t, self.tokens = tokens.shape[1], tokens
         if self.step is None:
             return self.network(x=tokens[:, -self.window :] if self.window else tokens)[:, -1]
         if self.window and t - self.start > self.window:
@@ -120,13 +130,14 @@ def stream(
     stop: Callable[[list[int]], bool] | None = None,
     memory: Any = None,
     keys: list[Tensor] | None = None,
+    reader: Reader | None = None,
 ) -> Iterator[list[tuple[int, int]]]:
     """Goes on from prompts, each (t,) with a token at least: yields (row, token) of the rows that got one, step by
     step.
 
     A row ends after `new` tokens, at the token `end`, which is not given out, or when `stop` says so of its tokens.
-    `banned` tokens are never chosen. `memory` is the Reader's; the draws of a row depend on its own of `keys`, its
-    prompt where there are none. The network stands in eval mode.
+    `banned` tokens are never chosen. `memory` is the Reader's; `reader` may have read the beginning already. The draws
+    of a row depend on its own of `keys`, its prompt where there are none. The network stands in eval mode.
     """
     device = prompts[0].device
     prompts = [prompt[-window:] if window else prompt for prompt in prompts]
@@ -135,7 +146,8 @@ def stream(
     for row, prompt in zip(tokens, prompts, strict=True):
         row[: len(prompt)] = prompt
     uniform = torch.stack([_uniform(seed, key, new) for key in keys or prompts]).to(device)
-    read = Reader(network, window, memory)
+    read = reader or Reader(network, window, memory)
+    read.follow(tokens[:, : int(lengths.min())])
     written: list[list[int]] = [[] for _ in prompts]
     done = [new == 0 for _ in prompts]
     seen: Tensor | None = None

@@ -43,13 +43,14 @@ def bars(option: str, texts: list[str] | None) -> dict[str, float]:
     return found
 
 
-def words_and_options(words: list[str]) -> tuple[list[str], dict[str, str]]:
-    """Words apart from `--key value` and `--key=value`, which are options of the run's task.
+def words_and_options(words: list[str]) -> tuple[list[str], dict[str, str | list[str]]]:
+    """Words apart from `--key value` and `--key=value`, which are options of the run's task: one given several times
+    has a list of values.
 
     Raises UserError for an option without a value.
     """
     plain: list[str] = []
-    options: dict[str, str] = {}
+    options: dict[str, str | list[str]] = {}
     rest = iter(words)
     for word in rest:
         if not word.startswith("--") or word == "--":
@@ -59,5 +60,9 @@ def words_and_options(words: list[str]) -> tuple[list[str], dict[str, str]]:
         following = value if equals else next(rest, None)
         if following is None or (following.startswith("--") and not equals):
             raise UserError(f"--{printable(key)} needs a value: --{printable(key)}=VALUE")
-        options[key] = following
+        if key in options:
+            before = options[key]
+            options[key] = [*([before] if isinstance(before, str) else before), following]
+        else:
+            options[key] = following
     return plain, options

@@ -97,6 +97,10 @@ class Task(ABC):
     """`draw` needs the answer and no sample, which may be one row of many in a file."""
     draws: bool = False
     """`encode` draws from its rng: it is called afresh in every epoch. Where it does not, its result is kept."""
+    stochastic: bool = False
+    """The question itself is random (which tokens are hidden): `encode` always gets an rng, in an evaluation that of
+    the piece's index, so that the score of a split is always that of the same questions.
+    """
     ragged: tuple[str, ...] = ()
     """Keys of an example whose tensors differ in length."""
     kept: int = 5000

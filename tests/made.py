@@ -21,11 +21,35 @@ def write(path: Path, content: str | bytes) -> str:
     return str(path)
 
 
+def talks(path: Path, count: int = 40) -> str:
+    """A file of conversations, in each of which a number is asked for twice, and the user has the last word."""
+    lines = []
+    for i in range(count):
+        said = f"{i} and {i}?", f"that is {2 * i}", "and one more?", f"{2 * i + 1}", "thank you"
+        turns = [{"role": ("user", "assistant")[j % 2], "content": text} for j, text in enumerate(said)]
+        lines.append(json.dumps({"messages": turns}) + "\n")
+    return write(path, "".join(lines))
+
+
 def picture(path: Path, colour=(255, 0, 0), size=(6, 4), **options) -> Path:
     """A picture of one colour: grey for a number, else RGB; `size` is width, height."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB" if isinstance(colour, tuple) else "L", size, colour).save(path, **options)
     return path
+
+
+def tagged(path: Path, count: int = 80) -> str:
+    """A file of sentences in columns: a number, the word, and what it is of a name or a place, as BIO has it."""
+    rng, rows = Random(0), []
+    people, towns = ("Ada King", "Bo Lund", "Cy", "Flo Ames"), ("Paris", "New York", "Rome")
+    for _ in range(count):
+        sentence = []
+        for part, label in ((rng.choice(people), "PER"), ("went to", None), (rng.choice(towns), "LOC"), (".", None)):
+            places = [f"{'BI'[i > 0]}-{label}" if label else "O" for i in range(len(part.split()))]
+            sentence += zip(part.split(), places, strict=True)
+        more = [(word, "O") for word in rng.sample(["and", "slept", "there", "today"], 2)]
+        rows += [f"{i}\t{word}\t{tag}" for i, (word, tag) in enumerate([*sentence[:-1], *more, sentence[-1]])] + [""]
+    return write(path, "\n".join(rows) + "\n")
 
 
 def measured(folder: Path, count: int = 80) -> dict:

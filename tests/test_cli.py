@@ -56,7 +56,7 @@ def test_lists_come_without_torch(arguments):
     assert run.returncode == 0 and run.stdout and run.stderr.startswith("[] "), run.stderr
 
 
-COMMANDS = ["train", "evaluate", "predict", "check", "verify-resume", "reproduce", "selftest", "list", "info"]
+COMMANDS = ["train", "evaluate", "predict", "chat", "check", "verify-resume", "reproduce", "selftest", "list", "info"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -192,6 +192,7 @@ def test_models_of_a_task_are_those_that_fit(dlzoo):
     assert not {"lstm", "gpt"} & fitting("image_classification")
     assert {"gpt", "lstm", "gru", "tcn"} <= fitting("language_modeling")
     assert not {"bert", "resnet", "mlp"} & fitting("language_modeling")
+    assert fitting("chat") == fitting("language_modeling")
     assert fitting("tabular_regression") == {"mlp"}
 
 

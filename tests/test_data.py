@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from made import boxed, digit_masks, picture, scenes, translated, videos, write
+from made import boxed, digit_masks, picture, scenes, tagged, talks, translated, videos, write
 from PIL import Image
 
 from dlzoo.config import Split
@@ -29,7 +29,10 @@ KEYS = {
     "value",
     "values",
     "text",
+    "words",
+    "tags",
     "target",
+    "messages",
     "series",
     "past",
     "future",
@@ -81,8 +84,12 @@ def example(name, folder):
         return {
             "path": write(folder / "texts.tsv", "text\tlabel\n" + "".join(f"words {i}\t{i % 2}\n" for i in range(40)))
         }
+    if name == "tagged_texts":
+        return {"path": tagged(folder / "a.conll")}
     if name == "text_pairs":
         return {"path": translated(folder / "pairs.tsv", 40)}
+    if name == "conversations":
+        return {"path": talks(folder / "talks.jsonl")}
     if name == "series":
         rows = "".join(f"2020-01-{i + 1:02},{i},{i * i},{i % 7}\n" for i in range(31))
         path = write(folder / "series.csv", f"day,a,b,weekday\n{rows}")
@@ -142,7 +149,7 @@ def test_a_dataset_streams_the_samples_that_it_indexes(dataset):
     for i, sample in zip(range(5), data.stream(), strict=False):
         assert sample.pop("source") == data.source(i)
         assert sample.keys() == data[i].keys()
-        if "row" in sample or "text" in sample:
+        if {"row", "text", "messages"} & set(sample):
             assert sample == data[i]
 
 

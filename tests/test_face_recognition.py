@@ -237,6 +237,38 @@ def test_each_loss_has_the_margin_of_its_paper():
     assert FaceRecognition(margin=0.0).margin == 0
 
 
+@torch.inference_mode()
+def test_mirror_gives_a_picture_and_its_mirror_image_one_embedding_the_mean_direction_of_both(known):
+    plain, network, _ = known
+    mirror = fitted("face_recognition", [face(name) for name in ("ann", "bob", "ann")], embedding=16, mirror=True)
+    mirror.load_state_dict(plain.state_dict())
+    picture = face("ann")
+    pair = [picture, picture | {"image": picture["image"].flip(-1)}]
+    one, other = plain.answer(network, plain.collate(plain.encode_many(pair)))
+    both, again = mirror.answer(network, mirror.collate(mirror.encode_many(pair)))
+    assert (one["embedding"] - other["embedding"]).abs().max() > 1e-3
+    middle = F.normalize(one["embedding"] + other["embedding"], dim=0)
+    torch.testing.assert_close(both["embedding"], middle)
+    torch.testing.assert_close(again["embedding"], middle)
+    classes = F.normalize(network.head.classes)
+    assert both["score"] == pytest.approx(float((classes @ middle).max()), abs=1e-5)
+
+
+def test_mirror_changes_no_training(known):
+    plain, network, _ = known
+    samples = [face(name) for name in ("ann", "bob", "ann")]
+    found = []
+    for mirror in (False, True):
+        task = fitted("face_recognition", samples, embedding=16, mirror=mirror, augment="tilt_flip")
+        batch = task.collate(task.encode_many(samples))
+        assert len(batch.inputs["x"]) == (6 if mirror else 3) and batch.count == 3
+        batch = task.augment(batch, torch.Generator().manual_seed(0))
+        with torch.inference_mode():
+            found.append((batch.inputs["x"], task.loss(network(**batch.inputs), batch)))
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+
+
 # lists of pairs
 
 PAIRS = "2\t1\nann\t1\t2\nann\t1\tbob\t1\nbob\t1\t2\nbob\t2\teve\t3\n"
@@ -352,6 +384,16 @@ def test_a_gallery_without_pictures_is_named(known, where, tmp_path):
     write(tmp_path / "text.png", "no picture")
     with pytest.raises(DataError, match=where):
         ask(known, known[2] / "people" / "eve" / "0.png", gallery=str(tmp_path / where))
+
+
+def test_a_gallery_is_mirrored_as_what_is_compared_with_it(known):
+    task, network, folder = known
+    mirror = fitted("face_recognition", [face(name) for name in ("ann", "bob", "ann")], embedding=16, mirror=True)
+    mirror.load_state_dict(task.state_dict())
+    file = folder / "people" / "kim" / "1.png"
+    (answer,) = ask((mirror, network, folder), file, gallery=str(folder / "people"))
+    assert (answer["label"], answer["nearest"]) == ("kim", str(file))
+    assert answer["score"] == pytest.approx(1, abs=1e-5)
 
 
 def test_what_is_drawn_is_the_picture_beside_its_nearest(known):

@@ -205,12 +205,47 @@ def test_prompts_go_on_alone_as_in_company(kind, joined):
         assert len(together[0]["new"]) == 40
 
 
-def test_writing_stops_at_a_text():
+def test_writing_stops_at_the_first_of_several_texts():
     task, *_ = learned()
     batch = task.collate(columns([task.encode({"text": "abc"})], task.ragged))
     model = network(task)
     new = task.answer(model, batch)[0]["new"]
-    assert task.answer(model, batch, stop=new[10:12])[0]["new"] == new[: new.index(new[10:12])]
+    for stops in ([new[10:12]], [new[20:23], new[10:12]], [new[10:12], "not in it"]):
+        assert task.answer(model, batch, stop=stops)[0]["new"] == new[: new.index(new[10:12])]
+    with pytest.raises(ConfigError, match="stop"):
+        task.answer(model, batch, stop=[""])
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gpt"])
+def test_the_same_text_is_written_in_batches_of_1_and_of_32(kind):
+    text = "It is a truth universally acknowledged – that “a single man” must be in want of a wife. " * 8
+    task = learned(text, 500, context=24)[0]
+    size = task.facts()["vocab_size"]
+    model = network(task, GPT(vocab_size=size, context=24, dim=16, depth=1, heads=2) if kind == "gpt" else None)
+    examples = [task.encode({"text": text[i : i + 3 * i + 1]}) for i in range(32)]
+    options = {"max_new_tokens": 30, "temperature": 0.8, "top_k": 40, "stop": ["zz", "e", "–"], "seed": 5}
+    together = task.answer(model, task.collate(columns(examples, task.ragged)), **options)
+    alone = [task.answer(model, task.collate(columns([example], task.ragged)), **options)[0] for example in examples]
+    assert together == alone
+    free = task.answer(model, task.collate(columns(examples, task.ragged)), **options | {"stop": None})
+    assert sum(stopped != whole for stopped, whole in zip(together, free, strict=True)) > 3
+
+
+@pytest.mark.parametrize("tokenizer", ["characters", "bytes", "words", "bpe", "wordpiece", "unigram"])
+@torch.no_grad()
+def test_what_is_streamed_is_the_answer_piece_by_piece(tokenizer):
+    text = "It’s a truth – universally “acknowledged”, that 東京 won't be in want of a wife. " * 8
+    task = learned(text, 500, tokenizer=tokenizer, context=24)[0]
+    model = network(task)
+    for seed in range(6):
+        batch = task.collate(columns([task.encode({"text": "It’s a"})], task.ragged))
+        free = task.answer(model, batch, max_new_tokens=40, seed=seed)[0]
+        stops = [free["new"][12:15] or "–", "th", "e "]
+        for stop in (None, stops):
+            pieces = list(task.stream(model, batch, max_new_tokens=40, seed=seed, stop=stop or ()))
+            answer = task.answer(model, batch, max_new_tokens=40, seed=seed, stop=stop)[0]
+            assert "".join(pieces) == answer["text"]
+            assert stop or len(pieces) > 5
 
 
 def test_settings_without_sense_are_refused():

@@ -31,6 +31,7 @@ HEAVY = {
     "matplotlib",
     "PIL",
     "tokenizers",
+    "transformers",
     "safetensors",
     "rich",
     "tqdm",

@@ -4,6 +4,7 @@ import inspect
 from dataclasses import dataclass, field
 from math import ceil
 
+import published
 import pytest
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,8 @@ class Case:
     args: dict = field(default_factory=dict)
 
     def __str__(self):
-        return "-".join([self.name, self.takes, *[f"{k}={v}".replace(" ", "") for k, v in self.args.items()]])
+        args = {k: v["model_type"] if k == "config" else v for k, v in self.args.items()}
+        return "-".join([self.name, self.takes, *[f"{k}={v}".replace(" ", "") for k, v in args.items()]])
 
     def build(self, seed=0, **more) -> nn.Module:
         facts = {
@@ -80,6 +82,7 @@ TINY = {
     "torchvision_video": {"arch": "mc3_18"},
     "cnn1d": {"embedding": 8, "dim": 12, "kernels": [2, 3, 5]},
     "tcn": {"dim": 8, "depth": 2},
+    "hf": {"path": "none", "config": published.config("bert")},
     "gpt": {"dim": 16, "depth": 2, "heads": 4},
     "bert": {"dim": 16, "depth": 2, "heads": 4},
     "transformer": {"dim": 16, "depth": 2, "heads": 4},
@@ -115,6 +118,7 @@ VARIANTS = [
     Case("gpt", TOKENS, {"position": "rotary", "norm": "rms", "activation": "swiglu", "bias": False, "kv_heads": 2}),
     Case("gpt", VECTORS, {"position": "sinusoidal", "dropout": 0.1, "kv_heads": 1}),
     Case("bert", TOKENS, {"norm_first": True}),
+    *(Case("hf", TOKENS, {"config": published.config(kind)}) for kind in ("roberta", "t5", "gpt2", "llama")),
     Case("transformer", TOKENS, {"position": "rotary", "norm": "rms", "norm_first": False, "activation": "swiglu"}),
     Case("transformer", VECTORS, {"position": "learned", "dropout": 0.1}),
     Case("encoder_decoder", PAIRS, {"position": "rotary", "norm": "rms", "norm_first": False, "activation": "swiglu"}),

@@ -19,7 +19,7 @@ from dlzoo.models.rnn_encoder_decoder import RNNEncoderDecoder
 from dlzoo.run import evaluate as evaluating
 from dlzoo.run.predict import predict
 from dlzoo.task import Network, columns
-from dlzoo.tasks.writing import BANNED
+from dlzoo.tasks.target_writing import BANNED
 from dlzoo.transforms.text import END, PAD, RESERVED, START
 
 PAIRS = [

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from made import boxed, digit_masks, measured, scenes, translated, videos
+from made import boxed, digit_masks, measured, scenes, tagged, talks, translated, videos
 from PIL import Image
 
 from dlzoo.data.bundled_images import Digits
+from dlzoo.engine.encoded import encode, encode_many
 from dlzoo.registry import TASKS
 from dlzoo.registry.entry import PACKAGE
 from dlzoo.run import build
@@ -22,7 +23,7 @@ from dlzoo.run.answers import plain
 from dlzoo.schema import reader as configs
 from dlzoo.task import columns
 
-SCENES, BARS, PAIRS = tempfile.TemporaryDirectory(), tempfile.TemporaryDirectory(), tempfile.TemporaryDirectory()
+SCENES, BARS, TAGS, PAIRS, TALKS = (tempfile.TemporaryDirectory() for _ in range(5))
 EXAMPLES = {
     "image_classification": {"task": "image_classification", "data": "digits", "model": "lenet"},
     "video_classification": {
@@ -31,7 +32,7 @@ EXAMPLES = {
         "model": {"name": "c3d", "channels": [8, 16]},
     },
     "face_recognition": {
-        "task": {"name": "face_recognition", "embedding": 16},
+        "task": {"name": "face_recognition", "embedding": 16, "mirror": True},
         "data": "digits",
         "model": {"name": "lenet", "hidden": [32]},
     },
@@ -56,10 +57,25 @@ EXAMPLES = {
         "data": "austen",
         "model": {"name": "lstm", "dim": 64},
     },
+    "masked_language_modeling": {
+        "task": {"name": "masked_language_modeling", "context": 12, "vocab": 300, "whole_words": True},
+        "data": "spam",
+        "model": {"name": "transformer", "dim": 64, "depth": 1},
+    },
+    "token_classification": {
+        "task": {"name": "token_classification", "context": 64},
+        "data": {"name": "tagged_texts", "path": tagged(Path(TAGS.name) / "train.conll"), "word": 2},
+        "model": {"name": "lstm", "dim": 32, "causal": False},
+    },
     "sequence_to_sequence": {
         "task": {"name": "sequence_to_sequence", "vocab": 300, "context": 12, "smoothing": 0.0},
         "data": {"name": "text_pairs", "path": translated(Path(PAIRS.name) / "pairs.tsv")},
         "model": {"name": "encoder_decoder", "dim": 32, "depth": 1, "dropout": 0.0},
+    },
+    "chat": {
+        "task": {"name": "chat", "context": 64},
+        "data": {"name": "conversations", "path": talks(Path(TALKS.name) / "talks.jsonl", 120)},
+        "model": {"name": "lstm", "dim": 64},
     },
     "forecasting": {
         "task": {"name": "forecasting", "context": 24, "horizon": 6},
@@ -78,10 +94,11 @@ EXAMPLES = {
     },
 }
 """A small dataset and a tiny model for each task."""
-ANSWERS = ("label", "value", "values", "boxes", "labels", "mask", "target")
+ANSWERS = ("label", "value", "values", "boxes", "labels", "mask", "tags", "target")
 """Keys of a sample that say what is to be answered."""
 BEST = {"accuracy", "macro_f1", "auroc", "top5", "r2", "coverage", "map", "ap50", "ap75"}
 BEST |= {"micro_f1", "ap", "sensitivity", "specificity", "miou", "iou", "dice", "picture_iou", "picture_dice"}
+BEST |= {"precision", "recall", "f1"}
 BEST |= {"pair_accuracy", "tar_at_far_1e-2", "tar_at_far_1e-3"}
 """Metrics whose perfect value is 1, also behind a point of each class; that of all others is 0."""
 BEST |= {"rouge1", "rouge2", "rouge_l"}
@@ -125,7 +142,7 @@ class Case:
         return build.build_network(self.config, self.task)
 
     def batch(self, indices):
-        return self.task.collate(columns([self.task.encode(self.pieces[i]) for i in indices], self.task.ragged))
+        return self.task.collate(columns([encode(self.task, self.pieces, i) for i in indices], self.task.ragged))
 
     def some(self, n):
         step = len(self.pieces) // n
@@ -219,8 +236,7 @@ def test_what_was_learned_goes_through_json(made):
     assert (again.inputs, again.requires) == (made.task.inputs, made.task.requires)
     assert again.state_dict() == made.task.state_dict()
     for i in made.some(5):
-        sample = made.pieces[i]
-        first, second = made.task.encode(sample), again.encode(sample)
+        first, second = encode(made.task, made.pieces, i), encode(again, made.pieces, i)
         assert first.keys() == second.keys()
         assert all(torch.equal(first[key].nan_to_num(), second[key].nan_to_num()) for key in first)
 
@@ -242,8 +258,8 @@ def test_the_fast_way_to_score_equals_the_answers(made):
 
 
 def test_many_at_once_are_encoded_like_one_by_one(made):
-    samples = [made.pieces[i] for i in made.some(9)]
-    many, singles = made.task.encode_many(samples), columns([made.task.encode(s) for s in samples], made.task.ragged)
+    many = encode_many(made.task, made.pieces, made.some(9))
+    singles = columns([encode(made.task, made.pieces, i) for i in made.some(9)], made.task.ragged)
     assert many.keys() == singles.keys()
     for key, value in many.items():
         for one, other in zip(value, singles[key], strict=True):
@@ -331,6 +347,18 @@ def text(folder, task, sample):
     return path
 
 
+def words(folder, task, sample):
+    path = folder / "one.conll"
+    path.write_text("".join(f"{i}\t{word}\n" for i, word in enumerate(sample["words"])))
+    return path
+
+
+def conversation(folder, task, sample):
+    path = folder / "one.jsonl"
+    path.write_text(json.dumps(sample) + "\n")
+    return path
+
+
 def series(folder, task, sample):
     path = folder / "one.csv"
     with path.open("w", newline="") as file:
@@ -349,7 +377,10 @@ FILES = {
     "tabular_regression": row,
     "text_classification": text,
     "language_modeling": text,
+    "masked_language_modeling": text,
+    "token_classification": words,
     "sequence_to_sequence": text,
+    "chat": conversation,
     "forecasting": series,
     "segmentation": picture,
     "detection": picture,
@@ -360,6 +391,8 @@ FILES = {
 @torch.no_grad()
 def test_a_file_is_read_as_the_same_sample_of_the_dataset_is(made, tmp_path):
     sample = made.validation[0]
+    if made.config.task.name == "masked_language_modeling":
+        sample = sample | {"text": f"{sample['text'][:4]} [MASK] on"}
     path = FILES[made.config.task.name](tmp_path, made.task, sample)
     (read,) = made.task.read(path)
     assert str(read["source"]).startswith(str(path))

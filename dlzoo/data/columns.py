@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dlzoo import jsontext
 from dlzoo.data.delimited import Rows
 from dlzoo.data.rows import Source
 from dlzoo.errors import ConfigError, DataError, choose, printable
@@ -85,6 +86,16 @@ def numbers(cells: Sequence[str], style: Format) -> tuple[np.ndarray, list[int]]
     array = np.array([values[cell] for cell in cells], dtype=np.float64)  # None becomes NaN
     wrong = {cell for cell, value in values.items() if value is None and cell.strip() not in style.missing}
     return array, [i for i, cell in enumerate(cells) if cell in wrong] if wrong else []
+
+
+def several(cell: str) -> list[str]:
+    """Names with `|` or `;` between them, or in a JSON list; of none where the cell is empty."""
+    try:
+        listed = jsontext.loads(cell)
+    except ValueError:
+        listed = None
+    names = map(str, listed) if isinstance(listed, list) else re.split("[|;]", cell)
+    return [name.strip() for name in names if name.strip()]
 
 
 def number(cell: str) -> float | None:

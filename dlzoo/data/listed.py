@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Any
 
-from dlzoo.data.columns import number
+from dlzoo.data.columns import number, several
 from dlzoo.data.folders import SPLITS, Found
 from dlzoo.data.rows import open_rows
 from dlzoo.errors import DataError, first_few, printable
@@ -71,7 +70,7 @@ def _answer(row: dict[str, str], key: str, targets: list[str], where: str) -> An
     if key == "label":
         return row["label"]
     if key == "labels":
-        return [name.strip() for name in re.split("[|;]", row["labels"]) if name.strip()]
+        return several(row["labels"])
     values: dict[str, float] = {}
     for name in targets:
         if (value := number(row[name])) is None:

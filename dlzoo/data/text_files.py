@@ -3,11 +3,15 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from dlzoo.data.columns import several
 from dlzoo.data.dataset import Sample
 from dlzoo.data.delimited import known, undecodable
 from dlzoo.data.location import existing, shown
 from dlzoo.data.rows import SUFFIXES, Source, open_rows
 from dlzoo.errors import DataError, did_you_mean, printable
+
+LABELS = "labels"
+"""The column that has any number of labels."""
 
 
 def read_texts(
@@ -46,6 +50,18 @@ def text_column(source: Source, name: str | None, default: int, header: bool, us
     return name
 
 
+def labels_column(source: Source, name: str | None) -> str | None:
+    """The name of the column with any number of labels, `labels`, None where another is named or the file has none.
+
+    Raises DataError where it is not clear which is meant.
+    """
+    if name not in (None, LABELS) or LABELS not in source.columns:
+        return None
+    if name is None and "label" in source.columns:
+        raise DataError(f"{source.name}: there is a column label and a column labels: which is meant? Set `label`.")
+    return LABELS
+
+
 def label_column(source: Source, name: str | None, text: str, header: bool) -> str | None:
     """The name of the label's column, None where the file has none."""
     if name is not None:
@@ -56,22 +72,25 @@ def label_column(source: Source, name: str | None, text: str, header: bool) -> s
     return "label" if "label" in source.columns else None
 
 
-def cells(source: Source, text: str, label: str | None) -> Iterator[Sample | DataError]:
+def cells(source: Source, text: str, label: str | None, many: bool = False) -> Iterator[Sample | DataError]:
+    """The texts of rows, each with its label, or (`many`) with any number of them."""
     place, other = source.index(text), None if label is None else source.index(label)
     for rows in source.chunks():
         good: Iterator[tuple[int, Sample | DataError]] = (
-            (line, _sample(source.name, line, row[place], None if other is None else row[other].strip()))
+            (line, _sample(source.name, line, row[place], None if other is None else row[other].strip(), many))
             for line, row in zip(rows.lines, rows.cells, strict=True)
         )
         ordered = sorted([*good, *rows.bad.items()], key=lambda pair: pair[0]) if rows.bad else good
         yield from (sample for _, sample in ordered)
 
 
-def _sample(file: str, line: int, text: str, label: str | None) -> Sample | DataError:
-    if label == "":
-        return DataError(f"{file}:{line}: the label is empty.")
+def _sample(file: str, line: int, text: str, label: str | None, many: bool) -> Sample | DataError:
     sample: Sample = {"text": text, "source": f"{file}:{line}"}
-    return sample if label is None else {**sample, "label": label}
+    if label is None:
+        return sample
+    if many:
+        return {**sample, "labels": several(label)}
+    return {**sample, "label": label} if label else DataError(f"{file}:{line}: the label is empty.")
 
 
 def lines(file: Path, encoding: str) -> Iterator[Sample | DataError]:

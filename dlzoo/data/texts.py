@@ -10,7 +10,7 @@ from dlzoo.data.dataset import Dataset, Sample
 from dlzoo.data.folders import SPLITS, find, split_paths
 from dlzoo.data.location import existing, fingerprint, shown
 from dlzoo.data.rows import SUFFIXES, Source, open_rows
-from dlzoo.data.text_files import cells, label_column, lines, text_column, whole
+from dlzoo.data.text_files import cells, label_column, labels_column, lines, text_column, whole
 from dlzoo.errors import ConfigError, DataError, first_few, printable
 from dlzoo.registry import DATASETS
 
@@ -19,12 +19,13 @@ PLAIN = (".txt", ".text", ".md")
 
 @DATASETS.register("texts")
 class Texts(Dataset):
-    """Texts: `text`, and `label` where there are class folders or a label column.
+    """Texts: `text`, and `label` where there are class folders or a label column; `labels` where that is `labels`.
 
     Args:
         path: a CSV, TSV, JSON-lines, Parquet or .txt file; or a folder of CLASS/FILE.txt, FILE.txt or train.csv
         text: the column of texts: its name, or without header its number; null is `text`, or 1, or the only one
-        label: the column with the class, likewise; null is `label`, or 2, if there is one
+        label: the column with the class, likewise; null is `label`, or 2, if there is one; or `labels`, of
+            any number of classes (`a|b`, or a JSON list)
         unit: what one text is in a .txt file: a line, or the whole document
         header: the first row of a CSV or TSV names the columns
         separator: what stands between cells; null finds it out
@@ -53,6 +54,7 @@ class Texts(Dataset):
         """The column with the text, where the texts are in one."""
         self._documents: list[Path] = []
         self._labels: list[str] | None = None
+        self._key = "label"
         self._given: dict[str, list[int]] = {}
         self._tables: dict[str, Source] = {}
         self._plain: dict[str, Path] = {}
@@ -77,7 +79,9 @@ class Texts(Dataset):
             _unused(path, "has a text in each row", unit=None if unit == "line" else unit)
             first = next(iter(self._tables.values()))
             self.text = text_column(first, text, 1, header)
-            self._label = label_column(first, label, self.text, header)
+            many = labels_column(first, label)
+            self._key = "labels" if many else "label"
+            self._label = many or label_column(first, label, self.text, header)
         elif unit == "document":
             self._documents = list(self._plain.values())
             self._given = {split: [i] for i, split in enumerate(self._plain)}
@@ -90,9 +94,9 @@ class Texts(Dataset):
 
     @property
     def gives(self) -> tuple[str, ...]:  # type: ignore[override]
-        """`text`, and `label` where there are classes."""
+        """`text`, and `label` or `labels` where there are classes."""
         labelled = self._labels is not None or (bool(self._tables) and self._label is not None)
-        return ("text", "label") if labelled else ("text",)
+        return ("text", self._key) if labelled else ("text",)
 
     @property
     def along(self) -> str | None:  # type: ignore[override]
@@ -100,10 +104,10 @@ class Texts(Dataset):
         return "text" if self._documents and self._labels is None and len(self._given["train"]) == 1 else None
 
     @cached_property
-    def _loaded(self) -> tuple[list[str], list[str], list[str], dict[str, list[int]]]:
+    def _loaded(self) -> tuple[list[str], list[Any], list[str], dict[str, list[int]]]:
         """Texts, labels, sources, and the splits of rows and lines."""
         texts: list[str] = []
-        labels: list[str] = []
+        labels: list[Any] = []
         sources: list[str] = []
         splits: dict[str, list[int]] = {}
         for split in self._tables or self._plain:
@@ -114,8 +118,8 @@ class Texts(Dataset):
                     continue
                 texts.append(sample["text"])
                 sources.append(sample["source"])
-                if "label" in sample:
-                    labels.append(sample["label"])
+                if self._key in sample:
+                    labels.append(sample[self._key])
             if bad and self.skipped is None:
                 raise DataError(str(bad[0]) + (f"\n{len(bad):,} rows are bad." if len(bad) > 1 else ""))
             for error in bad:
@@ -131,7 +135,7 @@ class Texts(Dataset):
     def _read(self, split: str) -> Iterator[Sample | DataError]:
         if not self._tables:
             return lines(self._plain[split], self.encoding)
-        return cells(self._tables[split], self.text or "", self._label)
+        return cells(self._tables[split], self.text or "", self._label, many=self._key == "labels")
 
     @cached_property
     def _long(self) -> list[str | DataError]:
@@ -158,15 +162,15 @@ class Texts(Dataset):
     def __getitem__(self, index: int) -> Sample:
         labels = self._labels if self._documents else self._loaded[1]
         sample: Sample = {"text": self._text(index)}
-        return {**sample, "label": labels[index]} if labels else sample
+        return {**sample, self._key: labels[index]} if labels else sample
 
     def column(self, key: str) -> list[Any]:
-        """`text` or `label` of every sample, or another column of a file of rows."""
+        """`text`, `label` or `labels` of every sample, or another column of a file of rows."""
         if key == "text" and self._documents:
             return ["" if isinstance(text, DataError) else text for text in self._long]
         if key == "text":
             return self._loaded[0]
-        if key == "label" and "label" in self.gives:
+        if key == self._key and key in self.gives:
             return (self._labels or []) if self._documents else self._loaded[1]
         if not self._tables:
             raise DataError(f"these texts have no column '{printable(key)}', only {' and '.join(self.gives)}.")

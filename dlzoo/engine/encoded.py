@@ -35,6 +35,8 @@ class Source(Protocol):
 
 def encode(task: Task, pieces: Pieces, index: int, rng: Random | None = None) -> Example:
     """One piece encoded; a DataError says where the piece is from."""
+    if rng is None and task.stochastic:
+        rng = Random(key("question", index))
     try:
         return task.encode(pieces[index], rng)
     except DataError as error:
@@ -44,6 +46,8 @@ def encode(task: Task, pieces: Pieces, index: int, rng: Random | None = None) ->
 
 def encode_many(task: Task, pieces: Pieces, indices: Sequence[int]) -> Columns:
     """Several pieces encoded together; where that fails, one by one, to say which piece is the bad one."""
+    if task.stochastic:
+        return columns([encode(task, pieces, index) for index in indices], task.ragged)
     try:
         return task.encode_many([pieces[index] for index in indices])
     except (DataError, RuntimeError, KeyError):

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dlzoo import jsontext
 from dlzoo.engine import weights
-from dlzoo.errors import ConfigError, RunError, printable
+from dlzoo.errors import ConfigError, RunError, first_few, printable
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Under what the tensors stand in files that hold more than them."""
@@ -35,6 +36,27 @@ def read(path: Path) -> dict[str, Tensor]:
             f"{printable(str(path))} is no whole file of tensors alone, and no other is read; {hint}"
         ) from None
     return _tensors(found, path, path.stat().st_size)
+
+
+def read_folder(folder: Path, key: str) -> dict[str, Tensor]:
+    """The tensors of a folder as transformers saves it, from one .safetensors file or several; no other is read.
+
+    Raises ConfigError, at `key`, where there is none, RunError for one that is not whole.
+    """
+    whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if whole.is_file():
+        return weights.load(whole)
+    if not index.is_file():
+        hint = "transformers writes it: AutoModel.from_pretrained(FOLDER).save_pretrained(OTHER)"
+        pickled = "; its pytorch_model.bin is a pickle, which is not read" if any(folder.glob("*.bin")) else ""
+        raise ConfigError([f"{key}: {printable(str(folder))} has no model.safetensors{pickled}; {hint}"])
+    try:
+        names = sorted({str(name) for name in jsontext.load(index)["weight_map"].values()})
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise RunError(f"{printable(str(index))} does not say which files the weights are in") from None
+    if odd := [name for name in names if Path(name).name != name]:
+        raise RunError(f"{printable(str(index))} names files that are not in its folder: {first_few(odd)}")
+    return {name: tensor for part in names for name, tensor in weights.load(folder / part).items()}
 
 
 def download(url: str) -> dict[str, Tensor]:

@@ -1,5 +1,7 @@
 """Activations by name."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import get_args
 
 from torch import nn
@@ -7,11 +9,12 @@ from torch import nn
 from dlzoo.choices import Activation
 from dlzoo.errors import ConfigError, choose
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
     "gelu": nn.GELU,
+    "gelu_tanh": partial(nn.GELU, "tanh"),  # what GPT-2 was trained with
     "silu": nn.SiLU,
     "elu": nn.ELU,
     "leaky_relu": nn.LeakyReLU,

@@ -15,6 +15,7 @@ from dlzoo.errors import ConfigError
 class LowRank(nn.Module):
     """A weight W (out, in) as W + up down, with down (rank, in) random and up (out, rank) 0: at first it is W.
 
+    So it is where W stands the other way round, too.
     The paper's eq. 3. Its scale alpha / rank is 1: to tune alpha is to tune the learning rate (section 4.1).
     """
 
@@ -46,13 +47,15 @@ def adapt(backbone: nn.Module, rank: int) -> None:
 
 
 def _attended(backbone: nn.Module) -> Iterator[tuple[nn.Module, str]]:
-    """The matrices in modules that are called some kind of attention: ours, torch's, torchvision's and timm's."""
+    """The matrices in modules that are called some kind of attention: ours, torch's, torchvision's, timm's and
+    transformers', whose GPT-2 has layers of its own, Conv1D, for linear ones.
+    """
     seen: set[nn.Module] = set()
     for attention in backbone.modules():
         if "attention" not in type(attention).__name__.lower():
             continue
         for part in attention.modules():
-            if part not in seen and isinstance(part, nn.Linear):
+            if part not in seen and (isinstance(part, nn.Linear) or type(part).__name__ == "Conv1D"):
                 yield part, "weight"
             elif part not in seen and isinstance(getattr(part, "in_proj_weight", None), torch.Tensor):
                 yield part, "in_proj_weight"

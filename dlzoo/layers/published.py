@@ -35,6 +35,16 @@ def renamed(state: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, 
     return found
 
 
+def joined(state: Mapping[str, Tensor], parts: tuple[str, ...], whole: str) -> dict[str, Tensor]:
+    """With the tensors of `parts` (say q, k and v, one word of a name each) one below the other under `whole`."""
+    found = dict(state)
+    for name in state:
+        names = [name.replace(f".{parts[0]}.", f".{part}.") for part in parts]
+        if f".{parts[0]}." in name and all(part in state for part in names):
+            found[name.replace(f".{parts[0]}.", f".{whole}.")] = torch.cat([found.pop(part) for part in names])
+    return found
+
+
 def take_channels(conv: nn.Module, channels: int) -> None:
     """Let a network's first convolution take so many channels."""
     assert isinstance(conv, (nn.Conv2d, nn.Conv3d))

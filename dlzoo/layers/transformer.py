@@ -4,6 +4,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from dlzoo.choices import Gate
 from dlzoo.layers.activation import activation as activate
@@ -127,11 +128,17 @@ class Blocks(nn.Module):
             for rate in rising(drop_path, depth)
         )
         self.norm = normalize(norm, dim, eps) if norm_first else nn.Identity()
+        self.checkpointing = False
+        """In training each block keeps its input alone, and is computed again in the backward pass."""
         initialise(self.blocks, 2 * depth)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         for block in self.blocks:
-            x = block(x, mask)
+            x = (
+                checkpoint(block, x, mask, use_reentrant=False)
+                if self.checkpointing and self.training
+                else block(x, mask)
+            )
         return self.norm(x)
 
     def step(self, x: Tensor, state: tuple[Cache, ...] | None = None) -> tuple[Tensor, tuple[Cache, ...]]:

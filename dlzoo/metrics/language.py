@@ -1,4 +1,4 @@
-"""The next token: the share of right guesses, and nats a token."""
+"""Tokens that are to be found, the next or hidden ones: the share of right guesses, and nats a token."""
 
 from __future__ import annotations
 

@@ -114,28 +114,56 @@ def _write_rows(writer: "csv.DictWriter[str]", answers: list[Answer], convert: C
             writer.writerow({key: convert(value) for key, value in row.items()})
 
 
+def lined(text: str) -> str:
+    """Text of several lines as a terminal may show it: nothing in it can steer that."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
 def readable(answer: Answer) -> str:
     """An answer as a person reads it; nothing in it can steer the terminal."""
     source = printable(str(answer.get("source", "")))
     if "error" in answer:
         error = printable(str(answer["error"]))
         return f"error: {error}" if error.startswith(source) else f"{source}: error: {error}"
-    if "text" in answer:
-        return "\n".join(printable(line) for line in str(answer["text"]).split("\n"))
+    if "tags" in answer:
+        return f"{source}: {_tagged(answer)}"
+    if "blanks" in answer:
+        found = ["  " + ", ".join(f"{_token(c)} {c['score']:.3f}" for c in blank) for blank in answer["blanks"]]
+        return "\n".join([printable(answer["text"]), *found])
+    if "text" in answer or "reply" in answer:
+        return lined(str(answer.get("text", answer.get("reply"))))
     if "labels" in answer:
         found = [f"{printable(name)} {answer['scores'][name]:.3f}" for name in answer["labels"]]
-        return f"{source}: {', '.join(found) or 'none of the labels'}"
+        return f"{source}: {', '.join(found) or 'none of the labels'}{_weights(answer)}"
     if "label" in answer:
         ranked = sorted(answer.get("scores", {}).items(), key=lambda item: -item[1])
         others = [(name, score) for name, score in ranked if name != answer["label"]][:2]
         rest = ", ".join(f"{printable(str(name))} {score:.3f}" for name, score in others)
         rest = f"  ({rest})" if rest else ""
         when = f"  most from {answer['start']:.1f} to {answer['end']:.1f} s" if "start" in answer else ""
-        return f"{source}: {printable(str(answer['label']))} {answer.get('score', 1):.3f}{rest}{when}"
+        return f"{source}: {printable(str(answer['label']))} {answer.get('score', 1):.3f}{rest}{when}{_weights(answer)}"
     steps = [{key: value for key, value in row.items() if key != "source"} for row in rows(answer)]
     if len(steps) == 1:
         return f"{source}: " + ("  ".join(_short(key, value) for key, value in steps[0].items()) or "nothing")
     return "\n".join([f"{source}:", *("  " + "  ".join(_short(k, v) for k, v in step.items()) for step in steps)])
+
+
+def _tagged(answer: Answer) -> str:
+    """Words with their tags behind them; where there are spans, these, each on a line of its own."""
+    if "spans" in answer:
+        named = [f"{span['label']} {span['text']} {span['score']:.3f}" for span in answer["spans"]]
+        return "".join(f"\n  {printable(span)}" for span in named) or "nothing"
+    return " ".join(printable(f"{word}/{tag}") for word, tag in zip(answer["words"], answer["tags"], strict=True))
+
+
+def _token(candidate: dict[str, Any]) -> str:
+    return printable(str(candidate["token"]).strip()) or repr(candidate["token"])
+
+
+def _weights(answer: Answer) -> str:
+    """The five words that weighed most for a label, on a line of their own."""
+    found = [f"{printable(word['word'])} {word['weight']:+.2f}" for word in answer.get("words", [])[:5]]
+    return f"\n  most: {', '.join(found)}" if found else ""
 
 
 def _short(key: str, value: Any) -> str:

@@ -10,6 +10,7 @@ from torch import nn
 from dlzoo.config import Config
 from dlzoo.engine import foreign, weights
 from dlzoo.errors import ConfigError, RunError, first_few, printable
+from dlzoo.layers import language_folder
 from dlzoo.registry import MODELS
 from dlzoo.run import portable
 from dlzoo.run.folder import understood
@@ -24,15 +25,28 @@ def begin(backbone: nn.Module, config: Config) -> None:
     """Give a backbone the weights that its model names. Raises RunError for those of another network."""
     if config.model.source is not None:
         other_run(backbone, config.model.source)
-    elif source := config.model.args.get("pretrained"):
-        published(backbone, source)
+    elif source := config.model.args.get(key := begins(config.model.name)):
+        published(backbone, source, f"model.{key}")
 
 
-def published(backbone: nn.Module, source: str | bool) -> None:
-    """The weights of a file, or (true) those that a library has published. Raises RunError for those of another."""
+def begins(model: str) -> str:
+    """The argument of a model that names the weights which it begins with."""
+    return str(MODELS.entry(model).attributes.get("begins", "pretrained"))
+
+
+def published(backbone: nn.Module, source: str | bool, key: str = "model.pretrained") -> None:
+    """The weights of a file or of a language model's folder, or (true) those that a library has published.
+
+    `key` is where a config names them. Raises RunError for those of another network.
+    """
     adapted = cast(Any, backbone)
-    given = foreign.download(adapted.published()) if source is True else foreign.read(Path(str(source)))
-    _fill(backbone, adapted.adapt(given), f"model.pretrained: {printable(str(source))}")
+    if source is True:
+        given = foreign.download(adapted.published())
+    elif hasattr(backbone, "implied"):
+        given = foreign.read_folder(language_folder.find(str(source), key), key)
+    else:
+        given = foreign.read(Path(str(source)))
+    _fill(backbone, adapted.adapt(given), f"{key}: {printable(str(source))}")
 
 
 def other_run(backbone: nn.Module, run: str) -> None:

@@ -16,6 +16,7 @@ from dlzoo.data.skipped import Skipped
 from dlzoo.data.splits import divide
 from dlzoo.engine.weights import named
 from dlzoo.errors import ConfigError, RunError, UserError, WrongKind, printable
+from dlzoo.layers.checkpointing import checkpoint
 from dlzoo.layers.low_rank import adapt
 from dlzoo.registry import DATASETS, FACTS, MODELS, TASKS, Entry
 from dlzoo.registry.compatible import unfit
@@ -94,6 +95,8 @@ def build_network(
         head = task.head(backbone)
         if config.train.lora is not None:
             adapt(backbone, config.train.lora)
+        if config.train.checkpointing:
+            checkpoint(backbone)
         return Network(backbone, head)
 
 

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -130,7 +130,7 @@ def evaluate(
     minimum: dict[str, float] | None = None,
     maximum: dict[str, float] | None = None,
     output: Path | None = None,
-    options: dict[str, str] | None = None,
+    options: Mapping[str, str | list[str]] | None = None,
     device: str = "auto",
     batch_size: int | None = None,
     imports: list[Path] | None = None,
@@ -158,7 +158,7 @@ def evaluate(
     if not data and changed(model.meta, dataset):
         why = "samples that were trained on may be among those that are scored"
         print(f"warning: the data is not what this model was trained with; {why}", file=sys.stderr)
-    if data and dataset.along is None and type(task).pieces is Task.pieces:
+    if data and dataset.along is None and type(task).pieces is Task.pieces and not task.stochastic:
         streamed = Streamed(task, dataset, size)
         scores = _scored(model.network, task, streamed, streamed.source, model.runtime, write, asked)
         if dataset.skipped is not None:
@@ -209,7 +209,7 @@ def hold(metrics: dict[str, float], minimum: dict[str, float], maximum: dict[str
         raise BelowBar("; ".join(missed))
 
 
-def _scorable(task: Task, options: dict[str, str]) -> dict[str, Any]:
+def _scorable(task: Task, options: Mapping[str, str | list[str]]) -> dict[str, Any]:
     """Options of `answer` as values. Raises UserError for one that changes no answer."""
     found = convert(task, options)
     if shown := sorted(found.keys() & set(task.shown)):

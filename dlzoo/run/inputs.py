@@ -26,9 +26,13 @@ SUFFIXES = {
     "video": (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".ogv", ".flv", ".wmv"),
     "row": TABLES,
     "text": (".txt", *TABLES),
+    "words": (".txt", ".conll", ".conllu", ".iob", ".bio", ".tsv", ".jsonl"),
+    "messages": (".jsonl", ".ndjson", ".json", ".txt"),
     "series": TABLES,
 }
 """Kinds of files that a folder is searched for, by the key of a sample that they hold."""
+TEXTS = {"text", "words", "messages"}
+"""Keys of a sample that an argument or a line of stdin may be, as it stands."""
 LONGEST_LINE = 4 * 2**20
 PAUSE = 0.2
 """Seconds without a new line of stdin after which the lines that wait for company are answered."""
@@ -92,7 +96,7 @@ def _literal(argument: str, needs: tuple[str, ...]) -> Input:
     """An argument that names no file: text for a task that takes text, a JSON object for any; else a mistake."""
     suffix = os.path.splitext(argument)[1].lower()
     file_like = not any(map(str.isspace, argument)) and any(suffix in kinds for kinds in SUFFIXES.values())
-    if argument.lstrip().startswith("{") or ("text" in needs and not file_like):
+    if argument.lstrip().startswith("{") or (TEXTS & set(needs) and not file_like):
         return Input(argument, argument if len(argument) <= 60 else argument[:57] + "...")
     if glob.has_magic(argument):
         return Input(DataError(f"no file matches {printable(argument)}"), argument)
@@ -134,13 +138,14 @@ def _stdin(needs: tuple[str, ...], stream: BufferedReader) -> Iterator[Input | N
         return
     header: list[str] | None = None
     separator = ","
-    for number, line in _lines(stream):
+    takes_text = bool(TEXTS & set(needs))
+    for number, line in lines(stream):
         if line is None:
             yield None
             continue
         name = f"-:{number}"
-        text = line if isinstance(line, DataError) else line.strip() if "text" not in needs else line
-        if isinstance(text, DataError) or "text" in needs or text.startswith("{"):
+        text = line if isinstance(line, DataError) else line if takes_text else line.strip()
+        if isinstance(text, DataError) or takes_text or text.startswith("{"):
             yield Input(text, name)
         elif "row" in needs and header is None and not os.path.exists(text):
             separator = max(",;\t", key=text.count)
@@ -157,7 +162,7 @@ def _row(header: list[str], values: list[str], name: str) -> str | DataError:
     return json.dumps(dict(zip(header, values, strict=True)))
 
 
-def _lines(stream: BufferedReader) -> Iterator[tuple[int, str | DataError | None]]:
+def lines(stream: BufferedReader) -> Iterator[tuple[int, str | DataError | None]]:
     """Numbered lines without their ends, read by a thread, so that a pause of the sender shows: it comes as None."""
     ready: queue.Queue[bytes] = queue.Queue(maxsize=64)
 

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 from dlzoo.config import Component, Config
-from dlzoo.errors import ConfigError, RunError
-from dlzoo.registry import compatible
+from dlzoo.errors import ConfigError, RunError, printable
+from dlzoo.registry import MODELS, compatible
 from dlzoo.schema.overrides import KEY
 from dlzoo.schema.reader import SECTIONS, load, tree
+from dlzoo.schema.values import quoted
 from dlzoo.schema.yamlfile import Node
 
 FRONT = re.compile(rf"({KEY.pattern}): ")
@@ -31,6 +33,7 @@ def opened(
     try:
         config = load(path, sets or (), options, _model_of)
         compatible.check(config)
+        config = _completed(config, tree(path, sets or (), options, []))
         stem = re.sub(r"[^A-Za-z0-9._-]+", "_", path.stem).lstrip(".")[:100]
         yield config if config.name is not None else replace(config, name=stem or "run")
     except ConfigError as error:
@@ -49,6 +52,24 @@ def _model_of(run: str) -> Component:
         return replace(found.config.model, source=str(found.run or found.folder))
     except RunError as error:
         raise ConfigError([f"model.from: {error}"]) from error
+
+
+def _completed(config: Config, root: Node) -> Config:
+    """With the arguments of its model that follow from the folder which has its weights.
+
+    Raises ConfigError for others that `root`, where the config is from, gives.
+    """
+    model = config.model
+    begins = MODELS.entry(model.name).attributes.get("begins")
+    if begins is None or model.source is not None or model.args.get(begins) is None:
+        return config
+    implied = cast(Any, MODELS[model.name]).implied(**model.args)
+    keys = root.value["model"].value
+    given = {key: model.args[key] for key in implied if isinstance(keys, dict) and key in keys}
+    if odd := [key for key, value in given.items() if value not in (None, implied[key])]:
+        source = printable(str(model.args[begins]))
+        raise ConfigError([f"model.{key}: in {source} it is {quoted(implied[key])}; leave it out" for key in odd])
+    return replace(config, model=replace(model, args=model.args | implied))
 
 
 def _placed(problem: str, root: Node) -> str:

@@ -5,7 +5,7 @@ import os
 import sys
 import typing
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -25,6 +25,7 @@ from dlzoo.run import portable
 from dlzoo.run.drawings import drawn
 from dlzoo.run.inputs import Skipped, expand
 from dlzoo.run.items import Item, encodes_many, joined, samples
+from dlzoo.run.streaming import Streaming, said
 from dlzoo.task import Task
 
 BATCH_SIZE, ROWS = 64, 1024
@@ -66,7 +67,7 @@ def options_of(task: Task | type[Task]) -> dict[str, inspect.Parameter]:
     return {p.name: p.replace(annotation=hints.get(p.name, str)) for p in parameters if p.default is not p.empty}
 
 
-def convert(task: Task | type[Task], options: dict[str, str]) -> dict[str, Any]:
+def convert(task: Task | type[Task], options: Mapping[str, str | list[str]]) -> dict[str, Any]:
     """Options as typed by a user, converted to the types of `answer`'s signature.
 
     Raises UserError that names every unknown or unreadable option.
@@ -83,7 +84,13 @@ def convert(task: Task | type[Task], options: dict[str, str]) -> dict[str, Any]:
             problems.append(hint or f"this task's predict takes no options; --{printable(name)} is unknown")
             continue
         kind = known[name].annotation
-        none = type(None) in typing.get_args(kind) and text.lower() in ("none", "null")
+        optional = type(None) in typing.get_args(kind)
+        none = optional and isinstance(text, str) and text.lower() in ("none", "null")
+        several = list[str] in (kind, *typing.get_args(kind))
+        if isinstance(text, list) and not several:
+            problems.append(f"--{name} is given {len(text)} times; give it once")
+            continue
+        text = [text] if several and isinstance(text, str) else text
         try:
             values[known[name].name] = None if none else TypeAdapter(kind).validate_python(text)
         except ValidationError as error:
@@ -156,7 +163,7 @@ def predict(
     inputs: list[str],
     *,
     output: Path | None = None,
-    options: dict[str, str] | None = None,
+    options: Mapping[str, str | list[str]] | None = None,
     device: str = "auto",
     batch_size: int | None = None,
     imports: list[Path] | None = None,
@@ -178,12 +185,18 @@ def predict(
     arguments = convert(task, options or {})
     skipped, tally = Skipped(), Tally()
     target = writers.destination(output)[0] if output else None
-    draws = target is not None and target.parent == output and type(task).draw is not Task.draw
-    if not draws and (lost := [name for name in task.shown if arguments.get(name)]):
+    can_draw = type(task).draw is not Task.draw
+    draws = can_draw and target is not None and target.parent == output
+    if can_draw and not draws and (lost := [name for name in task.shown if arguments.get(name)]):
         raise UserError(f"--{lost[0].replace('_', '-')} draws pictures: say where they go, with -o FOLDER")
     size = batch_size or (ROWS if encodes_many(task) else BATCH_SIZE)
     items = samples(task, expand(inputs, task.needs, skipped, target))
-    found = tally.count(answer(network, task, items, model.runtime, size, arguments, tally.unknown))
+    streams = output is None and not json and sys.stdout.isatty() and isinstance(task, Streaming) and _text(inputs)
+    if streams:
+        answered = said(model, items, arguments)
+    else:
+        answered = answer(network, task, items, model.runtime, size, arguments, tally.unknown)
+    found = tally.count(answered)
     if target is not None and draws:
         found = drawn(task, found, target.parent)
     found = map(writers.plain, found)
@@ -194,9 +207,15 @@ def predict(
         else:
             print(f"{tally.answered:,} answer{'' if tally.answered == 1 else 's'} in {printable(str(path))}")
     else:
+        found = (answer for answer in found if not streams or "error" in answer)
         writers.show(found, json or not sys.stdout.isatty())
     _summary(tally, skipped)
     return tally.code
+
+
+def _text(inputs: list[str]) -> bool:
+    """Whether there is one input, and it is a text itself."""
+    return len(inputs) == 1 and inputs[0] != "-" and not os.path.lexists(inputs[0])
 
 
 def _refuse_overwriting(output: Path, inputs: list[str]) -> None:

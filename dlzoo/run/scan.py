@@ -31,10 +31,10 @@ PAIRS = 5
 """Samples in two splits that are named."""
 UNEVEN = 10
 """From so many samples of one class for one of another on, that is said."""
-ANSWERS = {"label", "labels", "values", "boxes", "mask"}
+ANSWERS = {"label", "labels", "values", "boxes", "mask", "tags"}
 """Keys of what is asked of a picture or a text, not of what it holds."""
 Size = tuple[int, ...]
-UNITS = {"image": "pixels", "text": "characters", "boxes": "a picture", "video": "frames"}
+UNITS = {"image": "pixels", "text": "characters", "words": "words", "boxes": "a picture", "video": "frames"}
 """What the samples are measured in, by key; else steps."""
 
 
@@ -127,7 +127,7 @@ def _sample(found: Look, split: Subset, index: int) -> Sample | None:
             found.measure(key, tuple(value.shape[:0:-1]))
         elif isinstance(value, Video):
             found.measure(key, (len(value.times),))
-        elif key == "text" or isinstance(value, Tensor):
+        elif key in ("text", "words") or isinstance(value, Tensor):
             found.measure(key, (len(value),))
     return sample
 

@@ -63,6 +63,7 @@ class FaceRecognition(PictureTask):
         scale: what cosines are multiplied by; the papers take 64 for many thousand people
         dropout: of the features that the embedding is made of
         pool: how features become one vector; auto is the mean, or the last place of a causal model
+        mirror: outside training the embedding is that of a picture and its mirror image together, in twice the time
         pairs: a list of pairs of the test split that are scored there, not all of them, in the form of LFW's pairs.txt
     """
 
@@ -85,6 +86,7 @@ class FaceRecognition(PictureTask):
         scale: Positive = 30.0,
         dropout: Share = 0.0,
         pool: Pool = "auto",
+        mirror: bool = False,
         pairs: str | None = None,
     ):
         self.size = size
@@ -98,6 +100,7 @@ class FaceRecognition(PictureTask):
         self.scale = scale
         self.dropout = dropout
         self.pool = pool
+        self.mirror = mirror
         self.pairs = pairs
         self.listed: Pairs | None = None
         self.people: list[str] = []
@@ -136,29 +139,39 @@ class FaceRecognition(PictureTask):
         return example
 
     def collate(self, columns: Columns) -> Batch:
+        """With `mirror` x is (2B, C, H, W): the mirror images stand behind the pictures."""
         x = self.pictures.normalized(columns["image"])
+        if self.mirror:
+            x = torch.cat([x, x.flip(-1)])
         if "label" not in columns:
             return Batch({"x": x}, {}, count=len(x))
         targets: dict[str, Any] = {name: columns[name] for name in ("label", "place") if name in columns}
         return Batch({"x": x}, targets, count=int((targets["label"] < len(self.people)).sum()))
 
     def augment(self, batch: Batch, rng: torch.Generator) -> Batch:
-        batch = super().augment(batch, rng)
+        batch = super().augment(replace(batch, inputs={"x": self._pictures(batch)}), rng)
         return replace(batch, inputs={"x": colours(batch.inputs["x"], self.jitter, rng)}) if self.jitter else batch
 
     def head(self, backbone: nn.Module) -> nn.Module:
         assert isinstance(backbone.features, Features)
         return Embedded(backbone.features, self.embedding, len(self.people), self.pool, self.dropout)
 
+    def _pictures(self, batch: Batch) -> Tensor:
+        """Those of a batch (B, C, H, W), without their mirror images."""
+        x: Tensor = batch.inputs["x"]
+        return x.chunk(2)[0] if self.mirror else x
+
     def loss(self, outputs: tuple[Tensor, Tensor], batch: Batch) -> Tensor:
         label = batch.targets["label"]
         known = label < len(self.people)
-        return losses.margin(outputs[1], label, self.kind, margin=self.margin, scale=self.scale, mask=known)
+        cosines = outputs[1] if len(outputs[1]) == len(label) else _together(outputs)[1]
+        return losses.margin(cosines, label, self.kind, margin=self.margin, scale=self.scale, mask=known)
 
     def decode(self, outputs: tuple[Tensor, Tensor], batch: Batch) -> list[Answer]:
-        best, places = outputs[1].detach().max(1)
+        embeddings, cosines = _together(outputs) if self.mirror else outputs
+        best, places = cosines.detach().max(1)
         names = [self.people[i] for i in places.tolist()]
-        return _answers(names, best.tolist(), outputs[0].detach())
+        return _answers(names, best.tolist(), embeddings.detach())
 
     def truth(self, batch: Batch) -> list[Answer]:
         names = [self.names[number] for number in batch.targets["label"].tolist()]
@@ -168,7 +181,7 @@ class FaceRecognition(PictureTask):
         return [{**truth, "place": place} for truth, place in zip(truths, batch.targets["place"].tolist(), strict=True)]
 
     def guess(self, batch: Batch) -> list[Answer]:
-        pixels = F.adaptive_avg_pool2d(batch.inputs["x"], 16).flatten(1)
+        pixels = F.adaptive_avg_pool2d(self._pictures(batch), 16).flatten(1)
         return _answers([self.people[0]] * len(pixels), [0.0] * len(pixels), F.normalize(pixels))
 
     def metrics(self) -> list[Metric]:
@@ -188,12 +201,12 @@ class FaceRecognition(PictureTask):
             gallery: a picture to compare with, or a folder of PERSON/FILE or of FILE; null for the people trained on
             threshold: cosine similarity from which two are the same; null for that of the validation split
         """
-        outputs = model(**batch.inputs)
-        answers = self.decode(outputs, batch)
+        answers = self.decode(model(**batch.inputs), batch)
         for answer in answers:
             answer["nearest"] = answer["label"]
         if gallery is not None:
-            for answer, *found in zip(answers, *self._gallery_at(gallery, model).nearest(outputs[0]), strict=True):
+            embeddings = torch.stack([answer["embedding"] for answer in answers])
+            for answer, *found in zip(answers, *self._gallery_at(gallery, model).nearest(embeddings), strict=True):
                 answer["label"], answer["nearest"], answer["score"] = found
         least = self.threshold if threshold is None else threshold
         for answer in answers:
@@ -218,8 +231,7 @@ class FaceRecognition(PictureTask):
         batch = self.collate(columns([self.encode(self.opened(file)) for file in files])).to(
             next(model.parameters()).device
         )
-        embeddings: Tensor = model(**batch.inputs)[0]
-        return embeddings
+        return torch.stack([answer["embedding"] for answer in self.decode(model(**batch.inputs), batch)])
 
     def draw(self, sample: Sample, answer: Answer) -> dict[str, Tensor | Image.Image]:
         """`match`: the picture, and beside it the nearest of the gallery, where there is one."""
@@ -240,6 +252,16 @@ class FaceRecognition(PictureTask):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self._know(state["people"])
+
+
+def _together(outputs: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Embeddings (2B, D) and cosines (2B, K) of pictures, and behind them their mirror images, as those of both.
+
+    That is the mean direction, as is usual with ArcFace (Deng et al., 2019, whose code adds up both): (B, D), (B, K).
+    """
+    embeddings, cosines = (torch.add(*part.chunk(2)) for part in outputs)
+    length = embeddings.norm(dim=1, keepdim=True).clamp(min=1e-6)
+    return embeddings / length, cosines / length
 
 
 def _answers(names: Iterable[str], scores: Iterable[float], embeddings: Iterable[Tensor]) -> list[Answer]:

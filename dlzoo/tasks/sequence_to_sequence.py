@@ -28,7 +28,7 @@ from dlzoo.registry import TASKS
 from dlzoo.report import attention as pictures
 from dlzoo.task import Batch, Columns, Example, Task
 from dlzoo.tasks import texts
-from dlzoo.tasks.writing import write
+from dlzoo.tasks.target_writing import write
 from dlzoo.transforms.text import END, PAD, START, Tokenizer, restored
 
 if TYPE_CHECKING:

@@ -1,9 +1,8 @@
-"""One label for each text."""
+"""One label for each text, or any number."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,11 +16,15 @@ from dlzoo.data.dataset import Sample, Subset
 from dlzoo.errors import DataError
 from dlzoo.features import Features
 from dlzoo.heads.pooled import Pooled
+from dlzoo.metrics.metric import Answer
 from dlzoo.registry import TASKS
 from dlzoo.task import Batch, Columns, Example
 from dlzoo.tasks import texts
 from dlzoo.tasks.classification import ClassificationTask
-from dlzoo.transforms.text import PAD, UNKNOWN, restored
+from dlzoo.transforms.text import PAD, WORD, restored
+
+AT_ONCE = 64
+"""Texts without a word that are answered together."""
 
 
 @TASKS.register("text_classification")
@@ -36,7 +39,9 @@ class TextClassification(ClassificationTask):
         context: longest text in tokens; of a longer one the beginning is kept
         word_dropout: share of the tokens of a training text that is made unknown
         dropout: share of the pooled features that is dropped before the scores
-        loss: focal looks more at what is hard; binary_cross_entropy is each class against the rest
+        multi_label: a text has any number of labels, each with a score of its own
+        loss: focal looks more at what is hard; binary_cross_entropy is each class against the rest; null is that for
+            multi_label, else cross_entropy
         smoothing: share of the target that is spread over all classes
         gamma: of the focal loss, how much more it looks at what is hard
         balance: weigh classes by one over their frequency
@@ -45,7 +50,8 @@ class TextClassification(ClassificationTask):
 
     needs = ("text", "label")
     accepts = ("vector", "sequence")
-    ragged = ("tokens",)
+    ragged = ("tokens", "letters")
+    shown = ("explain",)
 
     def __init__(
         self,
@@ -56,13 +62,15 @@ class TextClassification(ClassificationTask):
         context: Count = 256,
         word_dropout: Chance = 0.0,
         dropout: Share = 0.0,
-        loss: ClassificationLoss = "cross_entropy",
+        multi_label: bool = False,
+        loss: ClassificationLoss | None = None,
         smoothing: Share = 0.0,
         gamma: Amount = 2.0,
         balance: bool = False,
         pool: Pool = "auto",
     ):
-        super().__init__(loss, smoothing, gamma, balance)
+        super().__init__(loss, smoothing, gamma, balance, multi_label)
+        self.needs = ("text", self.labels.key)
         self.tokenizer = texts.tokenizer(tokenizer, "words", vocab, min_count, lower)
         self.context = context
         self.word_dropout = word_dropout
@@ -90,22 +98,57 @@ class TextClassification(ClassificationTask):
 
     def encode(self, sample: Sample, rng: Random | None = None) -> Example:
         tokens = texts.places(self.tokenizer, sample["text"], self.context)
-        return {"tokens": tokens, **self.encode_label(sample)}
+        found = {"tokens": tokens, **self.encode_label(sample)}
+        return found if self.labels.key in sample else found | {"letters": texts.letters(sample["text"])}
 
     def collate(self, columns: Columns) -> Batch:
         x = pad_sequence(columns["tokens"], batch_first=True, padding_value=PAD)
-        return Batch({"x": x, "mask": x != PAD}, self.targets(columns), count=len(x))
+        letters = {key: columns[key] for key in ("letters",) if key in columns}
+        return Batch({"x": x, "mask": x != PAD, **letters}, self.targets(columns), count=len(x))
 
     def augment(self, batch: Batch, rng: torch.Generator) -> Batch:
-        if not self.word_dropout:
-            return batch
-        x = batch.inputs["x"]
-        lost = (torch.rand(x.shape, generator=rng, device=x.device) < self.word_dropout) & batch.inputs["mask"]
-        return replace(batch, inputs=batch.inputs | {"x": x.masked_fill(lost, UNKNOWN)})
+        return texts.lose_words(batch, self.word_dropout, rng)
 
     def head(self, backbone: nn.Module) -> nn.Module:
         assert isinstance(backbone.features, Features)
         return Pooled(backbone.features, len(self.labels.classes), self.pool, dropout=self.dropout)
+
+    def answer(
+        self, model: nn.Module, batch: Batch, *, threshold: str | None = None, explain: bool = False
+    ) -> list[Answer]:
+        """The likeliest class of each text, unless a threshold says otherwise.
+
+        Args:
+            threshold: CLASS=SCORE: a text is CLASS from that score on, else the likeliest of the other classes; of
+                multi_label SCORE for all classes, or CLASS=SCORE;CLASS=SCORE, instead of .5
+            explain: add how much each word weighed for the label (the likeliest one), the most first
+        """
+        probabilities = self.labels.probabilities(model(**batch.inputs))
+        answers = self.labels.answers(probabilities, threshold)
+        if explain:
+            for answer, best, letters in zip(answers, probabilities.argmax(1), batch.inputs["letters"], strict=True):
+                label = self.labels.index[answer["label"]] if "label" in answer else int(best)
+                answer["words"] = self._weighed(model, texts.spelled(letters), label, letters.device)
+        return answers
+
+    def _weighed(self, model: nn.Module, text: str, label: int, device: torch.device) -> list[Answer]:
+        """By how much the log odds of a label fall where a word is left out of the text (representation erasure:
+        Li et al., 2016, arXiv:1612.08220), and where the word stands in it, in characters; the weightiest first.
+        """
+        words = list(WORD.finditer(text))
+        others = [f"{text[: word.start()].rstrip()}{text[word.end() :]}".strip() for word in words]
+        odds = []
+        for start in range(0, len(words) + 1, AT_ONCE):
+            some = [text, *others][start : start + AT_ONCE]
+            tokens = [texts.places(self.tokenizer, other, self.context) for other in some]
+            batch = self.collate({"tokens": tokens}).to(device)
+            odds.append(self.labels.probabilities(model(**batch.inputs))[:, label].double().logit(1e-7))
+        whole, *without = torch.cat(odds).tolist()
+        found = [
+            {"word": word.group(), "weight": whole - left, "start": word.start(), "end": word.end()}
+            for word, left in zip(words, without, strict=True)
+        ]
+        return sorted(found, key=lambda word: -abs(word["weight"]))
 
     def read(self, source: Path | str) -> Iterator[Sample | DataError]:
         return texts.read(source, self.column, self.style)

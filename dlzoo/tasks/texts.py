@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,6 +16,7 @@ from dlzoo.data.dataset import Sample
 from dlzoo.errors import ConfigError, DataError
 from dlzoo.features import Features
 from dlzoo.heads.dense import Dense
+from dlzoo.task import Batch
 from dlzoo.transforms import text
 from dlzoo.transforms.text import UNKNOWN, Tokenizer
 
@@ -39,6 +41,35 @@ def places(own: Tokenizer, words: str, context: int) -> Tensor:
     return torch.tensor([*own.before, *ids, *own.after] or [UNKNOWN])
 
 
+def tied(backbone: nn.Module, name: str = "embed") -> nn.Embedding:
+    """An embedding of a model's tokens, for a head to use its matrix. Raises ConfigError where there is none."""
+    embedding = getattr(backbone, name, None)
+    if not isinstance(embedding, nn.Embedding):
+        raise ConfigError(["task.tie: this model has no embedding of tokens to tie; set tie: false"])
+    with torch.no_grad():  # as rows of a head, vectors longer than 1 would start with scores far from even
+        embedding.weight /= embedding.weight.norm(dim=1).mean().clamp(min=1)
+    return embedding
+
+
+def lose_words(batch: Batch, share: float, rng: torch.Generator) -> Batch:
+    """The batch with a share of its tokens made unknown."""
+    if not share:
+        return batch
+    x = batch.inputs["x"]
+    lost = (torch.rand(x.shape, generator=rng, device=x.device) < share) & batch.inputs["mask"]
+    return replace(batch, inputs=batch.inputs | {"x": x.masked_fill(lost, UNKNOWN)})
+
+
+def letters(words: str) -> Tensor:
+    """A text as a tensor of bytes (L,) uint8, so that it goes with its tokens as far as to the answer."""
+    return torch.tensor(list(words.encode("utf-8", "surrogatepass")), dtype=torch.uint8)
+
+
+def spelled(letters: Tensor) -> str:
+    """The inverse of `letters`."""
+    return bytes(letters.tolist()).decode("utf-8", "surrogatepass")
+
+
 def words(own: Tokenizer, ids: list[int]) -> list[tuple[str, int]]:
     """Tokens put together to words: each, and how many tokens it has. A token that begins with a space begins one, and
     so does every one where the tokenizer keeps no spaces.
@@ -52,20 +83,24 @@ def words(own: Tokenizer, ids: list[int]) -> list[tuple[str, int]]:
     return [(own.decode(group), len(group)) for group in groups]
 
 
-def scores(backbone: nn.Module, size: int, embedding: str | None) -> nn.Module:
-    """A head that scores `size` tokens at each place, with the weights of the backbone's `embedding` if one is named.
+def lm_head(backbone: nn.Module) -> nn.Module | None:
+    """The layers from features (B, T, D) to scores (B, T, V) that go with a backbone; None where none do."""
+    own = getattr(backbone, "lm_head", None)
+    return own() if own is not None else None
 
-    Raises ConfigError for a backbone that has none.
+
+def scores(backbone: nn.Module, size: int, embedding: str | None) -> nn.Module:
+    """A head that scores `size` tokens at each place: the one that goes with the backbone, if it has one; else with the
+    weights of its `embedding` if one is named. Raises ConfigError for a backbone that does not have that.
     """
     assert isinstance(backbone.features, Features)
+    if (own := lm_head(backbone)) is not None:
+        if embedding is not None:
+            raise ConfigError(["task.tie: this model has its own scores of tokens; set tie: false"])
+        return own
     if embedding is None:
         return Dense(backbone.features, size)
-    tied = getattr(backbone, embedding, None)
-    if not isinstance(tied, nn.Embedding):
-        raise ConfigError(["task.tie: this model has no embedding of tokens to tie; set tie: false"])
-    with torch.no_grad():  # as rows of a head, vectors longer than 1 would start with scores far from even
-        tied.weight /= tied.weight.norm(dim=1).mean().clamp(min=1)
-    return Dense(backbone.features, size, tie=tied)
+    return Dense(backbone.features, size, tie=tied(backbone, embedding))
 
 
 def read(

@@ -1,88 +1,53 @@
-"""What a model with an encoder and a decoder writes for texts: greedy, sampled, or by beam search."""
+"""How a language model writes: how tokens are drawn, when it stops, and which text is there for good."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
-
-from dlzoo.decoding import Sampling, beam_search, generate
+from dlzoo.decoding import Sampling
 from dlzoo.errors import ConfigError
-from dlzoo.metrics.metric import Answer
-from dlzoo.task import Batch
-from dlzoo.transforms.text import END, MASK, PAD, START, UNKNOWN
+from dlzoo.transforms.text import Tokenizer
 
-BANNED = (PAD, UNKNOWN, START, MASK)
+PARTS = 8
+"""Tokens that a stop text may begin and end in the midst of, more than are looked through."""
 
 
-def write(
-    model: nn.Module,
-    batch: Batch,
-    *,
-    new: int,
-    beams: int,
-    length_penalty: float | None,
-    sampling: dict[str, Any],
-    seed: int,
-) -> list[Answer]:
-    """For each text its `tokens` (T,), of beams their `score`, and how much each looked at the tokens `read` (S,):
-    `attention` (T, S), where the backbone has it.
+@dataclass(frozen=True)
+class Writing(Sampling):
+    """Sampling, and what ends the writing. Raises ConfigError for what makes no sense.
 
-    The backbone has `encode` and `step`. Raises ConfigError for numbers out of their range and for ones that would
-    change nothing.
+    Args:
+        max_new_tokens: length of what is written
+        stop: texts that end the writing; they are not given out
+        seed: of the draws
     """
-    drawing = Sampling(**sampling)
-    _check(new, beams, length_penalty, drawing)
-    x, mask = batch.inputs["x"], batch.inputs["mask"]
-    backbone: Any = model.backbone
-    memory = backbone.encode(x, mask)
-    first = torch.full_like(x[:, 0], START)
-    if beams > 1:
 
-        def step(tokens: Tensor, state: Any, memory: Any) -> tuple[Tensor, Any]:
-            features, state = backbone.step(tokens, state, memory)
-            return model.head(features)[:, -1], state  # type: ignore[operator]
+    max_new_tokens: int = 200
+    stop: Sequence[str] = ()
+    seed: int = 0
 
-        penalty = 1.0 if length_penalty is None else length_penalty
-        found = beam_search(step, memory, first, beams=beams, new=new, end=END, banned=BANNED, length_penalty=penalty)
-        answers: list[Answer] = [{"score": score} for _, score in found]
-        written = [tokens for tokens, _ in found]
-    else:
-        keys = [row[real] for row, real in zip(x, mask, strict=True)]
-        written = generate(
-            model,
-            list(first[:, None]),
-            new=new,
-            sampling=drawing,
-            seed=seed,
-            end=END,
-            banned=BANNED,
-            memory=memory,
-            keys=keys,
-        )
-        answers = [{} for _ in written]
-    for answer, tokens in zip(answers, written, strict=True):
-        answer["tokens"] = torch.tensor(tokens, dtype=torch.long)
-    if hasattr(backbone, "attention") and any(written):
-        before = [torch.tensor([START, *tokens[:-1]], device=x.device) for tokens in written]
-        weights = backbone.attention(pad_sequence(before, batch_first=True, padding_value=PAD), memory).float().cpu()
-        for answer, own, row, real in zip(answers, weights, x.cpu(), mask.cpu(), strict=True):
-            answer |= {"attention": own[: len(answer["tokens"]), real], "read": row[real]}
-    return answers
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_new_tokens < 0:
+            raise ConfigError([f"max_new_tokens: {self.max_new_tokens} is negative"])
+        if "" in self.stop:
+            raise ConfigError(["stop: an empty text would end the writing before it begins; leave it out"])
 
+    def stopped(self, tokenizer: Tokenizer, tokens: list[int]) -> bool:
+        """Whether the last of the written tokens complete a stop text."""
+        longest = max((len(stop.encode("utf-8", "replace")) for stop in self.stop), default=0)
+        return bool(self.stop) and self._cut(text := tokenizer.decode(tokens[-longest - PARTS :])) != text
 
-def _check(new: int, beams: int, length_penalty: float | None, sampling: Sampling) -> None:
-    problems = [
-        (new < 1, f"max_new_tokens: {new} writes nothing; 1 or more"),
-        (beams < 1, f"beams: {beams} writes nothing; 1 or more"),
-        (beams == 1 and length_penalty is not None, "length_penalty: says nothing where beams is 1"),
-        (beams > 1 and sampling != Sampling(0.0), "beams: a search draws nothing; leave out temperature and its kin"),
-        (
-            sampling.temperature == 0 and (sampling.top_k, sampling.top_p, sampling.min_p) != (None, None, None),
-            "temperature: 0 takes the likeliest token, so top_k, top_p and min_p say nothing; set it above 0",
-        ),
-    ]
-    if found := [text for wrong, text in problems if wrong]:
-        raise ConfigError(found)
+    def text(self, tokenizer: Tokenizer, tokens: Iterable[int]) -> str:
+        """What all the written tokens say, up to the first stop text."""
+        return self._cut(tokenizer.decode(tokens))
+
+    def settled(self, tokenizer: Tokenizer, tokens: Iterable[int]) -> str:
+        """The front of `text` that no later token changes: without part of a character, or of a stop text."""
+        text = self.text(tokenizer, tokens).rstrip("\ufffd")
+        begun = (size for stop in self.stop for size in range(1, len(stop)) if text.endswith(stop[:size]))
+        return text[: len(text) - max(begun, default=0)]
+
+    def _cut(self, text: str) -> str:
+        return text[: min((place for stop in self.stop if (place := text.find(stop)) >= 0), default=len(text))]

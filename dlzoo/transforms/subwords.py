@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
+from string import punctuation
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ LIMIT = 4096
 LETTERS = 1000
 """Different letters that a vocabulary of word pieces has at most."""
 LOST = "[UNK]"
+SPACES = ("Ġ", "▁", "Ċ", "ĉ")
+"""How vocabularies spell a space, a new line and a tab at the front of an entry."""
 FILE = "tokenizer.json"
 ROLES = ("pad_token", "unk_token", "eos_token", "bos_token", "mask_token")
 """What tokenizer_config.json calls PAD, UNKNOWN, END, START and MASK, in this order."""
@@ -40,10 +43,11 @@ class Subwords(Tokenizer):
 
     shift = RESERVED
     _library: Any = None
+    _goes_on: np.ndarray | None = None
 
     def _keep(self, library: Any) -> None:
         library.encode_special_tokens = True  # "[MASK]" in a user's text is text
-        self._library = library
+        self._library, self._goes_on = library, None
 
     @property
     def size(self) -> int:
@@ -60,6 +64,16 @@ class Subwords(Tokenizer):
         """The library's vocabulary, in the order of its ids."""
         vocabulary = self._library.get_vocab()
         return sorted(vocabulary, key=vocabulary.__getitem__)
+
+    def begins(self, ids: np.ndarray) -> np.ndarray:
+        if self._goes_on is None:
+            theirs = continuing(self.entries())
+            self._goes_on = np.array([i >= RESERVED and theirs[self._theirs(i)] for i in range(self.size)])
+        return ~self._goes_on[ids]
+
+    def _theirs(self, i: int) -> int:
+        """The library's id of one of ours that is not reserved."""
+        return i - self.shift
 
     def widths(self) -> np.ndarray:
         # of a byte-level tokenizer each character of an entry stands for one byte
@@ -218,6 +232,9 @@ class FromFile(Subwords):
     def ids(self, text: str) -> np.ndarray:
         return self._ours[super().ids(text)]
 
+    def _theirs(self, i: int) -> int:
+        return int(self.order[i])
+
     def decode(self, ids: Iterable[int]) -> str:
         theirs = [int(self.order[i]) for i in ids if i == UNKNOWN or i >= RESERVED]
         return self._library.decode([i for i in theirs if i >= 0], skip_special_tokens=False)
@@ -231,6 +248,17 @@ class FromFile(Subwords):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self._take(self._library, state["reserved"])
+
+
+def continuing(entries: list[str]) -> list[bool]:
+    """Which entries of a vocabulary go on with a word: those with WordPiece's `##`, or else those without the sign for
+    a space, a new line or a tab in front (byte-level: Ġ, Ċ, ĉ; SentencePiece: ▁) that begin with no punctuation.
+    """
+    if any(entry.startswith("##") for entry in entries):
+        return [entry.startswith("##") for entry in entries]
+    if not any(entry.startswith(SPACES[:2]) for entry in entries):
+        return [False] * len(entries)
+    return [not entry.startswith(SPACES) and entry[:1] not in punctuation for entry in entries]
 
 
 def _roles(folder: Path, library: Any) -> list[int | None]:

@@ -63,6 +63,10 @@ class Tokenizer(ABC):
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids; reserved ones give none, but for the unknown, which gives the sign U+FFFD."""
 
+    def begins(self, ids: np.ndarray) -> np.ndarray:
+        """Whether each of ids (T,) begins a word, (T,) bool: all do, but for parts of words that go on with one."""
+        return np.ones(len(ids), bool)
+
     @abstractmethod
     def widths(self) -> np.ndarray:
         """Bytes (V,) int64 of UTF-8 that each id stands for: what bits per byte are counted with."""

@@ -9,8 +9,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import published
 import yaml
-from made import boxed, digit_masks, measured, scenes, translated, videos
+from made import boxed, digit_masks, measured, scenes, tagged, talks, translated, videos
 
 import dlzoo.data
 from dlzoo.optim import OPTIMIZERS
@@ -38,7 +39,10 @@ DATA: dict[str, dict[str, Any]] = {
     "tabular_regression": {"data": {"name": "diabetes", "hold_out": 60}},
     "text_classification": {"data": {"name": "texts", "path": "spam.csv", "text": "text", "label": "label"}},
     "language_modeling": {"data": {"name": "texts", "path": "novel.txt", "unit": "document"}},
+    "masked_language_modeling": {"data": {"name": "texts", "path": "spam.csv", "text": "text", "label": "label"}},
+    "token_classification": {"data": {"name": "tagged_texts", "path": "tags.tsv", "word": 2}},
     "sequence_to_sequence": {"data": {"name": "text_pairs", "path": "pairs.tsv"}},
+    "chat": {"data": {"name": "conversations", "path": "talks.jsonl"}},
     "forecasting": {"data": {"name": "airline"}},
     "segmentation": {"data": {"name": "mask_folder", "path": "digits", "mode": "grey"}},
     "detection": {"data": {"name": "coco", "path": "scenes", "mode": "grey"}},
@@ -50,7 +54,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "image_regression": {"augment": "shift", "period": {"angle": 360}},
     "text_classification": {"context": 24, "word_dropout": 0.1},
     "language_modeling": {"context": 16},
+    "masked_language_modeling": {"context": 16, "whole_words": True},
+    "token_classification": {"context": 24, "word_dropout": 0.1},
     "sequence_to_sequence": {"vocab": 300, "context": 12, "target_context": 10},
+    "chat": {"context": 48, "look_back": 12},
     "forecasting": {"context": 12, "horizon": 6},
     "segmentation": {"augment": "zoom_turn", "jitter": 0.1},
     "detection": {"augment": "zoom_flip", "jitter": 0.1},
@@ -70,6 +77,7 @@ TINY: dict[str, dict[str, Any]] = {
     "cnn_rnn": {"cnn": {"name": "resnet", "depth": 10, "width": 4}, "dim": 8, "dropout": 0.1},
     "torchvision_video": {"arch": "mc3_18"},
     "cnn1d": {"embedding": 8, "dim": 12, "dropout": 0.1},
+    "hf": {"path": "llama"},
     "tcn": {"dim": 8, "depth": 2, "dropout": 0.1},
     **{
         name: {"dim": 8, "depth": 1, "heads": 2, "dropout": 0.1}
@@ -89,6 +97,9 @@ FEW = {
     "image_regression": {"mlp", "resnet"},
     "segmentation": {"resnet", "torchvision_segmentation", "unet"},
     "detection": {"resnet", "torchvision_detector"},
+    "masked_language_modeling": {"bert", "transformer"},
+    "token_classification": {"lstm", "transformer"},
+    "chat": {"gpt", "lstm"},
 }
 """Models that a task is tried with, where others that fit are tried with another task: every model is, with one."""
 PRECISE = {"torchvision_detector"}
@@ -168,11 +179,14 @@ def _varied(number: int, task: str, model: str, noisy: bool) -> Kind:
 
 
 def write_data(place: Path) -> None:
-    """The first part of the bundled sets, and pictures and videos that are made."""
+    """The first part of the bundled sets; pictures, videos and a language model that are made."""
     boxed(place / "scenes", "coco", {"train": scenes(60)})
     (place / "videos").symlink_to(videos())
+    published.save(place / "llama", "llama")
     measured(place / "bars", 200)
+    tagged(place / "tags.tsv", 200)
     translated(place / "pairs.tsv")
+    talks(place / "talks.jsonl", 120)
     for name, source, lines in (("spam.csv", "spam.csv", 200), ("credit.csv", "credit_data.csv", 300)):
         with (BUNDLED / source).open(encoding="utf-8") as file:
             (place / name).write_text("".join(islice(file, lines)), encoding="utf-8")

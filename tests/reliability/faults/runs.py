@@ -27,7 +27,6 @@ train: {steps: 12, batch_size: 128, save_every: 3, log_every: 1, threads: 1}
 evaluate: {every: 6}
 """
 """A fraction of a second: checkpoints at the steps 3, 6, 9, 12, evaluations at 6 and 12."""
-_kept = tempfile.TemporaryDirectory(prefix="dlzoo-faults-")
 _once = threading.Lock()
 
 
@@ -137,8 +136,14 @@ def whole() -> dict[str, Any]:
 
 
 @cache
+def _kept() -> tempfile.TemporaryDirectory[str]:
+    """For the runs that rows copy; made when first asked for, as commands that are killed import this file, too."""
+    return tempfile.TemporaryDirectory(prefix="dlzoo-faults-")
+
+
+@cache
 def _whole() -> dict[str, Any]:
-    place = Path(_kept.name, "whole", "here")
+    place = Path(_kept().name, "whole", "here")
     place.mkdir(parents=True)
     put(place)
     assert (ended := train(place)).code == 0, ended.error
@@ -156,7 +161,7 @@ def stopped(place: Path) -> Path:
 def _stopped() -> Path:
     from reliability.faults.signals import send
 
-    place = Path(_kept.name, "stopped", "here")
+    place = Path(_kept().name, "stopped", "here")
     place.mkdir(parents=True)
     put(place)
     assert (ended := train(place, arm=partial(at_step, 8, partial(send, "SIGTERM")))).code == 143, ended.error

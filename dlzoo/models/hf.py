@@ -1,0 +1,235 @@
+"""Encoders and decoders of transformers, by the folders that it saves (Wolf et al., 2020). Extra: hf."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from dlzoo.errors import ConfigError, RunError, first_few, printable
+from dlzoo.features import Features
+from dlzoo.layers.attention import Cache
+from dlzoo.layers.language_folder import described, has_lm_head, reordered, tokenizer
+from dlzoo.registry import MODELS
+from dlzoo.transforms.text import Tokenizer
+
+KEY = "model.path"
+ASIDE = {"transformers_version", "torch_dtype", "dtype", "id2label", "label2id", "task_specific_params", "auto_map"}
+"""Of config.json: what says nothing of the network, or names code to run."""
+
+
+@MODELS.register("hf")
+class HF(nn.Module):
+    """Tokens (B, T) to a sequence of features (B, T, dim), by a network of transformers.
+
+    Its tokenizer comes with it, and so do the scores of tokens where the folder has them. A decoder is causal; of an
+    encoder-decoder the encoder is taken.
+
+    Args:
+        path: folder/ with config.json, model.safetensors and tokenizer.json, as transformers saves it; hub:OWNER/NAME
+            fetches one from the Hugging Face hub
+        vocab_size: number of different tokens
+        context: longest sequence, in tokens
+        config: what config.json says of the network; filled in from there
+    """
+
+    begins = "path"
+
+    def __init__(self, path: str, vocab_size: int, context: int | None = None, config: dict | None = None):
+        super().__init__()
+        self.path = path
+        self.config = config or self.implied(path)["config"]
+        whole = _whole(self.config, vocab_size)
+        settings, self.network = whole.config, _network(whole)
+        settings.use_cache = False
+        causal = _causal(settings)
+        tied = causal and getattr(settings, "tie_word_embeddings", False)
+        self._head = [whole] if has_lm_head(self.config) or tied else []
+        """In a list, as it is no part of this network: it may become the task's."""
+        self.embed.padding_idx = None
+        self.features = Features("sequence", settings.hidden_size, causal=causal)
+        longest = getattr(settings, "max_position_embeddings", None)
+        if context is not None and longest is not None and context > longest - self._offset:
+            raise ConfigError(
+                [f"task.context: {context} tokens are more than the {longest - self._offset} that this model can take"]
+            )
+
+    @staticmethod
+    def implied(path: str, **rest: Any) -> dict[str, Any]:
+        """Arguments that follow from what is in the folder."""
+        config = described(path, KEY)
+        if "quantization_config" in config:
+            raise ConfigError([f"{KEY}: the weights in {printable(path)} are quantized; take those that are not"])
+        return {"config": {key: value for key, value in config.items() if key not in ASIDE and key[:1] != "_"}}
+
+    @staticmethod
+    def tokenizer(path: str, **rest: Any) -> Tokenizer:
+        """The tokenizer that the network was trained with."""
+        return tokenizer(path, KEY)
+
+    @property
+    def embed(self) -> nn.Embedding:
+        """The vectors (V, D) of tokens."""
+        return cast(nn.Embedding, cast(Any, self.network).get_input_embeddings())
+
+    @property
+    def position(self) -> nn.Embedding | None:
+        """The vectors of places, where there are such."""
+        tables = (part for name, part in self.network.named_modules() if name.endswith("position_embeddings"))
+        return next((table for table in tables if isinstance(table, nn.Embedding)), None)
+
+    @property
+    def _offset(self) -> int:
+        """The row of the first place: RoBERTa and its kin keep one for padding, and have one unused for each before."""
+        padding = self.position.padding_idx if self.position is not None else None
+        return 0 if padding is None else padding + 1
+
+    def adapt(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The folder's weights as this network's, for our order of tokens. Raises RunError for those of another."""
+        given = _loaded(self.config, state, bool(self._head))
+        order = tokenizer(self.path, KEY).order
+        for weight in _by_token(given):
+            weight.data = reordered(weight.data, order)
+        for whole in self._head:
+            whole.load_state_dict(given.state_dict())
+        return {f"network.{name}": value for name, value in _network(given).state_dict().items()}
+
+    def lm_head(self) -> nn.Module | None:
+        """The layers that turn features (B, T, D) into scores (B, T, V); None where they were not saved."""
+        return LMHead(self._head[0]) if self._head else None
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Padding comes last, and no place of a causal network sees what comes after it: it needs no mask."""
+        seen = {}
+        if mask is not None and not self.features.causal:
+            seen["attention_mask"] = (mask | ~mask.any(1, keepdim=True)).long()  # a row of padding alone sees itself
+        return cast(Tensor, self.network(input_ids=x, **seen, **self._places(x)).last_hidden_state)
+
+    def step(self, x: Tensor, state: tuple[Cache, ...] | None = None) -> tuple[Tensor, tuple[Cache, ...]]:
+        """Features (B, t, dim) of new tokens (B, t) after `state`, the keys and values of each block; where causal."""
+        from transformers import DynamicCache
+
+        start = state[0][0].shape[2] if state else 0
+        found = self.network(input_ids=x, cache=DynamicCache(state), use_cache=True, **self._places(x, start))
+        return found.last_hidden_state, tuple((layer.keys, layer.values) for layer in found.cache.layers)
+
+    def _places(self, x: Tensor, start: int = 0) -> dict[str, Tensor]:
+        """The rows of places, where transformers would count tokens that are not padding by an id of its own."""
+        if not self._offset:
+            return {}
+        first = start + self._offset
+        return {"position_ids": torch.arange(first, first + x.shape[1], device=x.device)[None]}
+
+
+class LMHead(nn.Module):
+    """All of a language model of transformers but its network: features (B, T, D) to scores (B, T, V)."""
+
+    def __init__(self, whole: Any):
+        super().__init__()
+        setattr(whole, whole.base_model_prefix, _Given())
+        self.whole = whole
+
+    def forward(self, features: Tensor) -> Tensor:
+        return cast(Tensor, self.whole(inputs_embeds=features).logits)
+
+
+class _Given(nn.Module):
+    """Stands where the network stood, and gives on its features."""
+
+    @property
+    def decoder(self) -> nn.Module:
+        return self  # some models look for their network one room further
+
+    def forward(self, input_ids: None = None, inputs_embeds: Tensor | None = None, **rest: Any) -> Any:
+        from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
+
+        return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=cast(Any, inputs_embeds))
+
+
+def _causal(settings: Any) -> bool:
+    from transformers.models.auto import modeling_auto as auto
+
+    if getattr(settings, "is_encoder_decoder", False):
+        return False
+    masked = type(settings) in auto.MODEL_FOR_MASKED_LM_MAPPING and not getattr(settings, "is_decoder", False)
+    return not masked and type(settings) in auto.MODEL_FOR_CAUSAL_LM_MAPPING
+
+
+def _class(settings: Any) -> Any:
+    """The class of a language model where there is one: its network has no layers that are for classes only."""
+    from transformers.models.auto import modeling_auto as auto
+
+    if _causal(settings):
+        return auto.MODEL_FOR_CAUSAL_LM_MAPPING[type(settings)]
+    if not getattr(settings, "is_encoder_decoder", False) and type(settings) in auto.MODEL_FOR_MASKED_LM_MAPPING:
+        return auto.MODEL_FOR_MASKED_LM_MAPPING[type(settings)]
+    return auto.MODEL_MAPPING[type(settings)]
+
+
+def _network(whole: Any) -> Any:
+    return whole.get_encoder() if getattr(whole.config, "is_encoder_decoder", False) else whole.base_model
+
+
+def _by_token(whole: Any) -> list[nn.Parameter]:
+    """The weights with a row for each token; those that are tied once."""
+    modules = [module for module in (whole.get_input_embeddings(), whole.get_output_embeddings()) if module is not None]
+    return list(dict.fromkeys(weight for module in modules for weight in module.parameters(recurse=False)))
+
+
+@contextmanager
+def _transformers(config: dict[str, Any]) -> Iterator[Any]:
+    """The library's settings for a config.json; what goes wrong with them is the config's fault."""
+    kind = printable(str(config.get("model_type")))
+    try:
+        from transformers import AutoConfig
+        from transformers.utils import logging
+    except ImportError as error:
+        hint = "pip install 'dlzoo[hf]'"
+        raise ConfigError([f"model: 'hf' needs a package that is not here ({error}): {hint}"]) from error
+    before, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        own = {key: value for key, value in config.items() if key != "model_type"}
+        yield AutoConfig.for_model(config["model_type"], **own)
+    except (ValueError, KeyError, TypeError, AttributeError, ImportError, AssertionError, RuntimeError) as error:
+        why = printable((str(error).splitlines() or [type(error).__name__])[0])[:200]
+        raise ConfigError([f"{KEY}: transformers cannot make a '{kind}' of its config.json: {why}"]) from error
+    finally:
+        logging.set_verbosity(before)
+        if bar:
+            logging.enable_progress_bar()
+
+
+def _whole(config: dict[str, Any], vocab_size: int) -> Any:
+    """A language model with new weights for so many tokens."""
+    with _transformers(config | {"vocab_size": vocab_size}) as settings:
+        kind = _class(settings)
+        return kind._from_config(settings, dtype=torch.float32, attn_implementation=_attention(kind))
+
+
+def _loaded(config: dict[str, Any], state: Mapping[str, Tensor], head: bool) -> Any:
+    """A language model with the weights `state`, with its `head` or without. Raises RunError where some are missing."""
+    with _transformers(config) as settings:
+        kind = _class(settings)
+        given, found = kind.from_pretrained(
+            None,
+            config=settings,
+            state_dict=dict(state),
+            dtype=torch.float32,
+            attn_implementation=_attention(kind),
+            output_loading_info=True,
+        )
+    own = {id(weight) for weight in (given if head else _network(given)).parameters()}
+    weights = dict(given.named_parameters(remove_duplicate=False))
+    if missing := sorted(name for name in found["missing_keys"] if id(weights.get(name)) in own):
+        raise RunError(f"{KEY}: the folder lacks weights of its own network: {first_few(missing)}")
+    return given
+
+
+def _attention(kind: Any) -> str:
+    """The fused kernels of torch where the library has them; said aloud, as a config.json may name others."""
+    return "sdpa" if kind._supports_sdpa else "eager"
