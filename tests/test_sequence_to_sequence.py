@@ -143,6 +143,18 @@ def test_texts_are_written_alone_as_in_company(kind, options):
     assert len({answer["text"] for answer in together}) > 2
 
 
+@pytest.mark.parametrize("kind", [EncoderDecoder, RNNEncoderDecoder])
+@torch.no_grad()
+def test_half_as_many_bits_write_texts_too(kind):
+    task = learned(target_context=9)
+    model, batch = network(task, kind), batch_of(task, PAIRS)
+    with torch.autocast("cpu", torch.bfloat16):
+        for options in ({}, {"beams": 3}, {"temperature": 1.0}):
+            answers = task.answer(model, batch, **options)
+            assert any(answer["text"] for answer in answers)
+            assert all(answer["attention"].isfinite().all() for answer in answers)
+
+
 @torch.no_grad()
 def test_draws_depend_on_the_seed_and_the_text():
     task = learned(target_context=12)
