@@ -251,6 +251,12 @@ def test_a_run_writes_for_texts_lines_rows_and_stdin(run, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["score"] < 0
 
 
+def test_a_text_without_a_word_has_an_error_in_its_place(run, capsys):
+    assert predict(run, ["eins", "", " "], json=True) == 8
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert ["error" in answer for answer in found] == [False, True, True] and "is empty" in found[1]["error"]
+
+
 def test_a_folder_gets_a_picture_of_what_each_word_looked_at(run, tmp_path, capsys):
     from PIL import Image
 

@@ -129,6 +129,8 @@ class SequenceToSequence(Task):
         return {**sizes, "target_vocab_size": self.target_tokenizer.size if self.target_tokenizer else None}
 
     def encode(self, sample: Sample, rng: Random | None = None) -> Example:
+        if not sample["text"].strip():
+            raise DataError("the text is empty: there is nothing to write for it")
         example = {"x": texts.places(self.tokenizer, sample["text"], self.context)}
         if "target" not in sample:
             return example
