@@ -206,9 +206,8 @@ def beam_search(
 
     At each step the `beams` likeliest beginnings of a text go on. One that is among the best `beams` continuations and
     comes to the token `end`, or to `new` tokens, is kept; the search for a row is over when `beams` are kept, and the
-    likeliest beginning, were it to end here, is no better than the worst of them. So do it transformers' `generate`
-    (early_stopping false) and, with early stopping, Wu et al. (2016, arXiv:1609.08144, section 7). All tensors of a
-    state and of a memory, which may be nested tuples, have the rows first.
+    likeliest beginning, were it to end here, is no better than the worst of them. So does it transformers' `generate`
+    with early_stopping false. All tensors of a state and of a memory, which may be nested tuples, have the rows first.
     """
     B, device = len(first), first.device
     found: list[tuple[list[int], float]] = [([], 0.0)] * B
@@ -233,7 +232,7 @@ def beam_search(
         running, order = (best + hits * UNLIKELY).topk(beams)
         tokens, beam = _rows(longer, order), beam.gather(1, order)
         first_ones = torch.arange(2 * beams, device=device) < beams
-        padded = torch.nn.functional.pad(longer[:, :, 1:], (0, new - t), value=end)
+        padded = nn.functional.pad(longer[:, :, 1:], (0, new - t), value=end)
         whole = best / t**length_penalty + ~(hits & first_ones) * UNLIKELY
         scores, order = torch.cat([scores, whole], 1).topk(beams)
         kept = _rows(torch.cat([kept, padded], 1), order)
