@@ -1,6 +1,10 @@
 """Chat: which tokens of a conversation are read, which are scored, and what is replied."""
 
 import json
+import math
+import runpy
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -178,3 +182,24 @@ def test_texts_and_conversations_are_read_from_files_lines_and_arguments(tmp_pat
     assert good["messages"] == asked and "one.jsonl:2" in str(bad)
     (plain,) = task.read('{"question": 1}')
     assert plain["messages"][0]["content"] == '{"question": 1}'
+
+
+def test_the_floor_is_a_witten_bell_bigram(tmp_path, capsys, monkeypatch):
+    said = turns("abba", "abcab", "b", "ca")
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(said) + "\n")
+    script = Path(__file__).parent.parent / "scripts" / "data" / "ngram"
+    monkeypatch.setattr("sys.argv", ["ngram", *(str(tmp_path / f"{name}.jsonl") for name in ("train", "test"))])
+    runpy.run_path(str(script), run_name="__main__")
+    signs = [sign for turn in said["messages"] for sign in (turn["role"], *turn["content"], "end")]
+    kinds = len({"system", "unknown", *signs})
+    pairs, nats = list(pairwise(["before", *signs])), 0.0
+    asked = [i for i, sign in enumerate(signs) if "assistant" in signs[: i + 1] and sign not in ("user", "assistant")]
+    asked = [i for i in asked if not 11 < i < 15 or signs[i] == "assistant"]  # but for the user's b
+    for i in asked:
+        p = (signs.count(signs[i]) + len(set(signs)) / kinds) / (len(signs) + len(set(signs)))
+        behind = [after for before, after in pairs if before == pairs[i][0]]
+        p = (behind.count(signs[i]) + len(set(behind)) * p) / (len(behind) + len(set(behind)))
+        nats -= math.log(p)
+    shown = capsys.readouterr().out.splitlines()[1]
+    assert shown.startswith(f"2-gram: {nats / math.log(2) / 7:.4f} bits a byte") and "9 signs, 7 bytes" in shown

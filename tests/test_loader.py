@@ -35,6 +35,8 @@ class Numbers:
 class Count:
     """A task as far as a loader sees it."""
 
+    stochastic = False
+
     def __init__(self, draws=False):
         self.draws, self.ragged = draws, ("tokens",)
 

@@ -207,10 +207,10 @@ def test_texts_that_cannot_be_asked_about_say_why():
 def test_the_matrix_is_tied_where_the_model_has_one():
     task, _ = learned()
     tied = network(task, LSTM(**{"vocab_size": task.tokenizer.size}, dim=16, causal=False))
-    assert tied.head.linear.weight is tied.backbone.embed.weight
+    assert tied.head.layers.linear.weight is tied.backbone.embed.weight
     task.tie = False
     apart = network(task, CNN1d(vocab_size=task.tokenizer.size, embedding=8, dim=9, out="sequence"))
-    assert apart.head.linear.weight is not apart.backbone.embed.weight
+    assert apart.head.layers.linear.weight is not apart.backbone.embed.weight
 
 
 def test_a_model_that_sees_one_side_only_is_refused():

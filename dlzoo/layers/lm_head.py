@@ -7,19 +7,26 @@ from dlzoo.layers.activation import activation as activate
 
 
 class LMHead(nn.Module):
-    """Features (B, T, D) to scores (B, T, V): a layer with its norm, then the embedding's own matrix and a bias."""
+    """Features (..., D) to scores (..., tokens): a layer with its norm, then a matrix and a bias.
 
-    def __init__(self, embedding: nn.Embedding, activation: Activation, eps: float):
+    With `tie` the matrix is that of an embedding (Press and Wolf, 2016), and the layer before as wide.
+    """
+
+    def __init__(
+        self, dim: int, tokens: int, tie: nn.Embedding | None, activation: Activation = "gelu", eps: float = 1e-12
+    ):
         super().__init__()
-        tokens, dim = embedding.weight.shape
-        self.dense = nn.Linear(dim, dim)
+        width = dim if tie is None else tie.embedding_dim
+        self.dense = nn.Linear(dim, width)
         self.activation = activate(activation)
-        self.norm = nn.LayerNorm(dim, eps)
-        self.linear = nn.Linear(dim, tokens)
-        self.linear.weight = embedding.weight
+        self.norm = nn.LayerNorm(width, eps)
+        self.linear = nn.Linear(width, tokens)
         nn.init.normal_(self.dense.weight, std=0.02)
-        for bias in (self.dense.bias, self.linear.bias):
-            nn.init.zeros_(bias)
+        nn.init.zeros_(self.dense.bias)
+        if tie is not None:
+            assert tie.num_embeddings == tokens
+            self.linear.weight = tie.weight
+            nn.init.zeros_(self.linear.bias)
 
     def forward(self, features: Tensor) -> Tensor:
         return self.linear(self.norm(self.activation(self.dense(features))))

@@ -139,7 +139,8 @@ class BERT(nn.Module):
         if not self.scores:
             return None
         assert isinstance(self.embed, nn.Embedding) and self.activation != "swiglu"
-        head = LMHead(self.embed, self.activation, EPS)
+        tokens, dim = self.embed.weight.shape
+        head = LMHead(dim, tokens, self.embed, self.activation, EPS)
         if self._published:
             head.load_state_dict(self._published | {"linear.weight": self.embed.weight})
         return head

@@ -63,7 +63,7 @@ class HF(nn.Module):
         config = described(path, KEY)
         if "quantization_config" in config:
             raise ConfigError([f"{KEY}: the weights in {printable(path)} are quantized; take those that are not"])
-        return {"config": {key: value for key, value in config.items() if key not in ASIDE and key[:1] != "_"}}
+        return {"config": _told(config)}
 
     @staticmethod
     def tokenizer(path: str, **rest: Any) -> Tokenizer:
@@ -149,6 +149,11 @@ class _Given(nn.Module):
         return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=cast(Any, inputs_embeds))
 
 
+def _told(config: dict[str, Any]) -> dict[str, Any]:
+    """What a config.json says of the network itself."""
+    return {key: value for key, value in config.items() if key not in ASIDE and key[:1] != "_"}
+
+
 def _causal(settings: Any) -> bool:
     from transformers.models.auto import modeling_auto as auto
 
@@ -162,11 +167,11 @@ def _class(settings: Any) -> Any:
     """The class of a language model where there is one: its network has no layers that are for classes only."""
     from transformers.models.auto import modeling_auto as auto
 
-    if _causal(settings):
-        return auto.MODEL_FOR_CAUSAL_LM_MAPPING[type(settings)]
-    if not getattr(settings, "is_encoder_decoder", False) and type(settings) in auto.MODEL_FOR_MASKED_LM_MAPPING:
-        return auto.MODEL_FOR_MASKED_LM_MAPPING[type(settings)]
-    return auto.MODEL_MAPPING[type(settings)]
+    if getattr(settings, "is_encoder_decoder", False):
+        own = auto.MODEL_FOR_TEXT_ENCODING_MAPPING
+    else:
+        own = auto.MODEL_FOR_CAUSAL_LM_MAPPING if _causal(settings) else auto.MODEL_FOR_MASKED_LM_MAPPING
+    return own[type(settings)] if type(settings) in own else auto.MODEL_MAPPING[type(settings)]
 
 
 def _network(whole: Any) -> Any:
@@ -193,8 +198,10 @@ def _transformers(config: dict[str, Any]) -> Iterator[Any]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        own = {key: value for key, value in config.items() if key != "model_type"}
-        yield AutoConfig.for_model(config["model_type"], **own)
+        settings = AutoConfig.for_model(**_told(config))
+        if getattr(settings, "is_encoder_decoder", False) and hasattr(settings, "decoder_layers"):
+            settings.decoder_layers = 0  # nothing is asked of it
+        yield settings
     except (ValueError, KeyError, TypeError, AttributeError, ImportError, AssertionError, RuntimeError) as error:
         why = printable((str(error).splitlines() or [type(error).__name__])[0])[:200]
         raise ConfigError([f"{KEY}: transformers cannot make a '{kind}' of its config.json: {why}"]) from error

@@ -93,4 +93,5 @@ def _tokenizers(config: Config) -> dict[str, Tokenizer]:
         with understood(str(found.folder / "model.json")):
             return {name: restored(state) for name, state in states.items() if state}
     model = MODELS[config.model.name]
-    return {"tokenizer": model.tokenizer(**config.model.args)} if hasattr(model, "tokenizer") else {}
+    own = model.tokenizer(**config.model.args) if hasattr(model, "tokenizer") else None
+    return {"tokenizer": own} if own else {}

@@ -18,7 +18,8 @@ from dlzoo.choices import Count, Factor, TokenSource
 from dlzoo.data.dataset import Pieces, Sample, Subset
 from dlzoo.errors import ConfigError, DataError, UserError
 from dlzoo.features import Features
-from dlzoo.heads.chosen import Chosen, transformed
+from dlzoo.heads.chosen import Chosen
+from dlzoo.layers.lm_head import LMHead
 from dlzoo.metrics.language import Language
 from dlzoo.metrics.metric import Answer, Metric
 from dlzoo.registry import TASKS
@@ -178,7 +179,8 @@ class MaskedLanguageModeling(Task):
                 raise ConfigError(["task.tie: this model has its own scores of tokens; leave it out"])
             return Chosen(own)
         tie = texts.tied(backbone) if self.tie else None
-        return Chosen(transformed(backbone.features, self.tokenizer.size, tie))
+        assert isinstance(backbone.features.dim, int)
+        return Chosen(LMHead(backbone.features.dim, self.tokenizer.size, tie))
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         return losses.cross_entropy(outputs, batch.targets["was"])
