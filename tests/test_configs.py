@@ -28,9 +28,9 @@ def test_a_config_says_its_command_its_minutes_and_its_score(path):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_config_takes_two_steps_and_is_scored(path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    for given in re.findall(r"\bdata/[\w./]+", path.read_text()):
-        if not Path(given).exists():
-            pytest.skip(f"{given} is not here: data that may not be shipped")
+    for given in re.findall(r"\bpath: ([\w./]+)|\b(data/[\w./]+)", path.read_text()):
+        if not Path("".join(given)).exists():
+            pytest.skip(f"{''.join(given)} is not here: data that may not be shipped")
     with opened(path, ["train.device=cpu", "train.threads=1"]) as config:
         built = build(config, Runtime(config.train))
     pieces = {name: _few(built.task, split, name) for name, split in built.splits.items()}

@@ -75,7 +75,7 @@ class Error(Metric):
 class Line:
     """A regression as far as the engine sees it."""
 
-    draws, ragged, generates, baseline = False, (), False, "zero"
+    draws, stochastic, ragged, generates, baseline = False, False, (), False, "zero"
 
     def encode(self, sample, rng: Random | None = None):
         return dict(sample)
@@ -103,6 +103,9 @@ class Line:
 
     def metrics(self):
         return [Error()]
+
+    def written(self):
+        return []
 
     def scores(self, loss):
         return {"rmse": loss**0.5}

@@ -32,6 +32,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "tabular_classification": {"data": {"name": "credit", "test": 4353, "hold_out": 41}},
     "tabular_regression": {"data": {"name": "diabetes", "test": 341, "hold_out": 41}},
     "text_classification": {"context": 48, "data": {"name": "spam", "test": 2399, "hold_out": 41}},
+    "masked_language_modeling": {"context": 24, "vocab": 300, "data": {"name": "spam", "test": 2399, "hold_out": 41}},
     "language_modeling": {"context": 16, "data": {"name": "austen", "test": 683_152, "hold_out": 656}},
     "forecasting": {"context": 12, "horizon": 6, "data": {"name": "airline", "test": 24, "hold_out": 46}},
 }
@@ -48,6 +49,7 @@ PAIRS: list[tuple[str, dict[str, Any]]] = [
     ("text_classification", {"name": "gru", "dim": 16, "causal": False}),
     ("language_modeling", {"name": "gpt", "dim": 16, "depth": 1, "heads": 2}),
     ("language_modeling", {"name": "lstm", "dim": 16}),
+    ("masked_language_modeling", {"name": "bert", "dim": 16, "depth": 1, "heads": 2, "dropout": 0.0}),
     ("forecasting", {"name": "tcn", "dim": 8, "depth": 2}),
     ("forecasting", {"name": "transformer", "dim": 16, "depth": 1, "heads": 2}),
 ]
