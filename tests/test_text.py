@@ -113,6 +113,18 @@ def test_what_a_tokenizer_cannot_do_is_refused():
         tokenizer("a/tokenizer.json").fit([])
 
 
+def test_what_a_tokenizer_of_others_cannot_read_is_named(tmp_path):
+    from tokenizers import Tokenizer as Library
+    from tokenizers import models
+
+    Library(models.WordLevel({"cat": 0})).save(str(tmp_path / "tokenizer.json"))
+    own = tokenizer(f"{tmp_path}/")
+    own.fit([])
+    assert own.decode(own.encode("cat").tolist()) == "cat"
+    with pytest.raises(DataError, match="cannot read 'dog'"):
+        own.encode("dog")
+
+
 def test_small_letters_are_the_tokenizer_s_own_affair():
     own = tokenizer("characters", lower=True)
     own.fit(["Ab"])

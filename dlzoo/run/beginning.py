@@ -68,6 +68,7 @@ def _fill(backbone: nn.Module, state: dict[str, Any], source: str) -> None:
             hint = f"; set task.context: {there[0]}" if name == "position.table.weight" else ""
             raise RunError(f"{source} does not fit this network: {name} is {there} there, and {here} here{hint}")
     backbone.load_state_dict(own | state)
+    cast(Any, backbone).begun = True
 
 
 def take_tokenizer(task: Task, config: Config) -> None:

@@ -46,8 +46,9 @@ def tied(backbone: nn.Module, name: str = "embed") -> nn.Embedding:
     embedding = getattr(backbone, name, None)
     if not isinstance(embedding, nn.Embedding):
         raise ConfigError(["task.tie: this model has no embedding of tokens to tie; set tie: false"])
-    with torch.no_grad():  # as rows of a head, vectors longer than 1 would start with scores far from even
-        embedding.weight /= embedding.weight.norm(dim=1).mean().clamp(min=1)
+    if not getattr(backbone, "begun", False):  # weights that others have trained stay as they are
+        with torch.no_grad():  # as rows of a head, vectors longer than 1 would start with scores far from even
+            embedding.weight /= embedding.weight.norm(dim=1).mean().clamp(min=1)
     return embedding
 
 

@@ -224,13 +224,17 @@ class FromFile(Subwords):
         for ours, theirs in reversed(list(enumerate(reserved))):  # where one token has two roles, the first counts
             if theirs is not None:
                 self._ours[theirs] = ours
-        marked = library.encode("a", add_special_tokens=True)
+        known = library.decode([int(rest[0])]) if len(rest) else "a"
+        marked = library.encode(known, add_special_tokens=True)
         inner = [i for i, special in enumerate(marked.special_tokens_mask) if not special]
         ids = self._ours[marked.ids].tolist()
         self.before, self.after = (tuple(ids[: inner[0]]), tuple(ids[inner[-1] + 1 :])) if inner else ((), ())
 
     def ids(self, text: str) -> np.ndarray:
-        return self._ours[super().ids(text)]
+        try:
+            return self._ours[super().ids(text)]
+        except Exception as error:  # the library raises nothing finer
+            raise DataError(f"this tokenizer cannot read '{printable(text[:60])}': {printable(str(error))}") from None
 
     def _theirs(self, i: int) -> int:
         return int(self.order[i])

@@ -97,6 +97,8 @@ FEW = {
     "image_regression": {"mlp", "resnet"},
     "segmentation": {"resnet", "torchvision_segmentation", "unet"},
     "detection": {"resnet", "torchvision_detector"},
+    "text_classification": {"bert", "cnn1d", "gru", "transformer"},
+    "language_modeling": {"gpt", "hf", "lstm", "rnn"},
     "masked_language_modeling": {"bert", "transformer"},
     "token_classification": {"lstm", "transformer"},
     "chat": {"gpt", "lstm"},
