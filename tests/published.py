@@ -63,6 +63,7 @@ def save(folder: Path, kind: str, *, head: bool = True, **more: Any) -> Any:
     with torch.no_grad():
         for weight in model.parameters():  # biases are zero at first, and norms one
             weight.add_(0.2 * torch.randn_like(weight))
+    transformers.utils.logging.disable_progress_bar()
     model.save_pretrained(folder)
     tokenizer(kind).save(str(folder / "tokenizer.json"))
     return model.eval()
