@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import re
 import shutil
+import tempfile
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import published
@@ -102,10 +106,13 @@ FEW = {
     "masked_language_modeling": {"bert", "transformer"},
     "token_classification": {"lstm", "transformer"},
     "chat": {"gpt", "lstm"},
+    "forecasting": {"gru", "mlp", "tcn"},
 }
 """Models that a task is tried with, where others that fit are tried with another task: every model is, with one."""
 PRECISE = {"torchvision_detector"}
 """Models whose batch norms see single places at these sizes: in bfloat16 their gradients are infinite."""
+_IMPORT = Lock()
+"""Held while transformers is imported: threads that do that at once see it half made."""
 DRAWING = set(re.findall('"(noisy_.*)"', NOISY.read_text()))
 """The tasks of noisy.py; detection draws by itself."""
 STEPS = 12
@@ -180,11 +187,21 @@ def _varied(number: int, task: str, model: str, noisy: bool) -> Kind:
     )
 
 
+@cache
+def _llama() -> Path:
+    """A folder of a language model as transformers saves it."""
+    folder = Path(tempfile.mkdtemp(prefix="dlzoo-llama-"))
+    atexit.register(shutil.rmtree, folder)
+    published.save(folder, "llama")
+    return folder
+
+
 def write_data(place: Path) -> None:
     """The first part of the bundled sets; pictures, videos and a language model that are made."""
     boxed(place / "scenes", "coco", {"train": scenes(60)})
     (place / "videos").symlink_to(videos())
-    published.save(place / "llama", "llama")
+    with _IMPORT:
+        (place / "llama").symlink_to(_llama())
     measured(place / "bars", 200)
     tagged(place / "tags.tsv", 200)
     translated(place / "pairs.tsv")
