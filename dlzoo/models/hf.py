@@ -129,7 +129,7 @@ class LMHead(nn.Module):
 
     def __init__(self, whole: Any):
         super().__init__()
-        setattr(whole, whole.base_model_prefix, _Given())
+        whole.register_module(whole.base_model_prefix, _Given())
         self.whole = whole
 
     def forward(self, features: Tensor) -> Tensor:

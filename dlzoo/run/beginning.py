@@ -80,10 +80,12 @@ def take_tokenizer(task: Task, config: Config) -> None:
         return
     if said := [name for name in LEARNED if config.task.args.get(name) is not None]:
         raise ConfigError([f"task.{name}: the tokenizer comes with the model's weights; leave it out" for name in said])
-    for name, own in given.items():
-        if getattr(task, name, None) is not None:
-            own.settled = True
-            setattr(task, name, own)
+    for own in given.values():
+        own.settled = True
+    reader = cast(Any, task)
+    reader.tokenizer = given.get("tokenizer", reader.tokenizer)
+    if getattr(task, "target_tokenizer", None) is not None:
+        reader.target_tokenizer = given.get("target_tokenizer", reader.target_tokenizer)
 
 
 def _tokenizers(config: Config) -> dict[str, Tokenizer]:

@@ -178,7 +178,7 @@ class MaskedLanguageModeling(Task):
             if not self.tie:
                 raise ConfigError(["task.tie: this model has its own scores of tokens; leave it out"])
             return Chosen(own)
-        tie = texts.tied(backbone) if self.tie else None
+        tie = texts.tied(backbone, getattr(backbone, "embed", None)) if self.tie else None
         assert isinstance(backbone.features.dim, int)
         return Chosen(LMHead(backbone.features.dim, self.tokenizer.size, tie))
 

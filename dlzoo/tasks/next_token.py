@@ -113,7 +113,7 @@ class NextToken(Task):
         return Batch({"x": x, "mask": x != PAD, "scored": scored}, {"next": after}, count=int(scored.sum()))
 
     def head(self, backbone: nn.Module) -> nn.Module:
-        return texts.scores(backbone, self.tokenizer.size, "embed" if self.tie else None)
+        return texts.scores(backbone, self.tokenizer.size, self.tie, getattr(backbone, "embed", None))
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         after = batch.targets["next"]

@@ -116,13 +116,13 @@ class SequenceToSequence(Task):
             self.lead = round(median(len(target.split()) for target in targets))
         self.column = getattr(data.dataset, "text", None)
         self.style = getattr(data.dataset, "style", {})
-        for kind, key, side, tokenizer, most in (
-            ("texts", "context", own, self.tokenizer, self.context),
-            ("targets", "target_context", targets, self._target, self.target_context - 1),
+        for kind, key, side, tokenizer, most, ends in (
+            ("texts", "context", own, self.tokenizer, self.context, 0),
+            ("targets", "target_context", targets, self._target, self.target_context, 1),
         ):
-            if cut := sum(len(tokenizer.encode(text)) > most for text in side):
+            if cut := sum(len(tokenizer.encode(text)) > most - ends for text in side):
                 number = f"{cut:,} of {len(side):,} training {kind}"
-                self.notes.append(f"{number} are longer than {key}: {getattr(self, key)}; their end is not read")
+                self.notes.append(f"{number} are longer than {key}: {most}; their end is not read")
 
     def facts(self) -> dict[str, Any]:
         sizes = {"vocab_size": self.tokenizer.size, "context": self.context, "target_context": self.target_context}
@@ -149,7 +149,7 @@ class SequenceToSequence(Task):
         return Batch(inputs | {"target": before}, targets, count=int((after != PAD).sum()))
 
     def head(self, backbone: nn.Module) -> nn.Module:
-        return texts.scores(backbone, self._target.size, "embed_target" if self.tie else None)
+        return texts.scores(backbone, self._target.size, self.tie, getattr(backbone, "embed_target", None))
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         after = batch.targets["next"]

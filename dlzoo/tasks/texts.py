@@ -41,9 +41,8 @@ def places(own: Tokenizer, words: str, context: int) -> Tensor:
     return torch.tensor([*own.before, *ids, *own.after] or [UNKNOWN])
 
 
-def tied(backbone: nn.Module, name: str = "embed") -> nn.Embedding:
-    """An embedding of a model's tokens, for a head to use its matrix. Raises ConfigError where there is none."""
-    embedding = getattr(backbone, name, None)
+def tied(backbone: nn.Module, embedding: nn.Module | None) -> nn.Embedding:
+    """The embedding of a backbone's tokens, for a head to use its matrix. Raises ConfigError where there is none."""
     if not isinstance(embedding, nn.Embedding):
         raise ConfigError(["task.tie: this model has no embedding of tokens to tie; set tie: false"])
     if not getattr(backbone, "begun", False):  # weights that others have trained stay as they are
@@ -90,18 +89,16 @@ def lm_head(backbone: nn.Module) -> nn.Module | None:
     return own() if own is not None else None
 
 
-def scores(backbone: nn.Module, size: int, embedding: str | None) -> nn.Module:
-    """A head that scores `size` tokens at each place: the one that goes with the backbone, if it has one; else with the
-    weights of its `embedding` if one is named. Raises ConfigError for a backbone that does not have that.
+def scores(backbone: nn.Module, size: int, tie: bool, embedding: nn.Module | None) -> nn.Module:
+    """A head that scores `size` tokens at each place: the one that goes with the backbone, if it has one; else a new
+    one, with `tie` of the weights of the backbone's `embedding`. Raises ConfigError for a backbone without.
     """
     assert isinstance(backbone.features, Features)
     if (own := lm_head(backbone)) is not None:
-        if embedding is not None:
+        if tie:
             raise ConfigError(["task.tie: this model has its own scores of tokens; set tie: false"])
         return own
-    if embedding is None:
-        return Dense(backbone.features, size)
-    return Dense(backbone.features, size, tie=tied(backbone, embedding))
+    return Dense(backbone.features, size, tie=tied(backbone, embedding) if tie else None)
 
 
 def read(
