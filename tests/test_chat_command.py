@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import termios
@@ -171,10 +172,16 @@ class Terminal:
             [sys.executable, "-m", "dlzoo", *map(str, arguments)],
             **dict.fromkeys(("stdin", "stdout", "stderr"), other),
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=self.take,
         )
         os.close(other)
         self.shown = ""
+
+    @staticmethod
+    def take():
+        """Begin as a shell begins what it runs in front: also where these tests run behind, deaf to Ctrl-C."""
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
     def __enter__(self):
         return self
