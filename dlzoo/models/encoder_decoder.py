@@ -1,6 +1,6 @@
 """The whole Transformer of attention is all you need (Vaswani et al., 2017, arXiv:1706.03762): encoder and decoder."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -62,29 +62,10 @@ class EncoderDecoder(nn.Module):
         self.position = positions(position, context, dim)
         self.target_position = positions(position, target_context, dim)
         self.dropout = nn.Dropout(dropout)
-        rotary = position == "rotary"
-        self.encoder = Blocks(
-            depth,
-            dim,
-            heads,
-            hidden=hidden,
-            norm=norm,
-            norm_first=norm_first,
-            activation=activation,
-            dropout=dropout,
-            rotary=rotary,
-        )
-        self.decoder = Decoder(
-            depth,
-            dim,
-            heads,
-            hidden=hidden,
-            norm=norm,
-            norm_first=norm_first,
-            activation=activation,
-            dropout=dropout,
-            rotary=rotary,
-        )
+        both: dict[str, Any] = {"hidden": hidden, "norm": norm, "norm_first": norm_first, "activation": activation}
+        both |= {"dropout": dropout, "rotary": position == "rotary"}
+        self.encoder = Blocks(depth, dim, heads, **both)
+        self.decoder = Decoder(depth, dim, heads, **both)
         self.features = Features("sequence", dim, causal=True)
 
     def forward(self, x: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
