@@ -117,7 +117,7 @@ VARIANTS = [
     *[Case("tcn", TOKENS, {"norm": norm, "dropout": 0.1}) for norm in ("none", "layer")],
     Case("gpt", TOKENS, {"position": "rotary", "norm": "rms", "activation": "swiglu", "bias": False, "kv_heads": 2}),
     Case("gpt", VECTORS, {"position": "sinusoidal", "dropout": 0.1, "kv_heads": 1}),
-    Case("bert", TOKENS, {"norm_first": True}),
+    Case("bert", TOKENS, {"norm_first": True, "position": "rotary"}),
     *(Case("hf", TOKENS, {"config": published.config(kind)}) for kind in ("roberta", "t5", "gpt2", "llama")),
     Case("transformer", TOKENS, {"position": "rotary", "norm": "rms", "norm_first": False, "activation": "swiglu"}),
     Case("transformer", VECTORS, {"position": "learned", "dropout": 0.1}),
