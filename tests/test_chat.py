@@ -125,6 +125,40 @@ def test_history_is_cut_to_the_context_by_whole_turns():
     assert task.fitting(long, 30).tolist() == long[-30:].tolist()
 
 
+BRIEF = {"role": "system", "content": "be brief"}
+
+
+def spoken(task, tokens):
+    return task.tokenizer.decode(tokens[tokens >= RESERVED].tolist())
+
+
+@pytest.mark.parametrize("look_back", [24, 30, 40])
+def test_every_window_begins_with_the_systems_turn_and_each_reply_is_scored_once(look_back):
+    talk = {"messages": [BRIEF, *turns(*(f"{kind} {n}" for n in range(9) for kind in ("what", "that")))["messages"]]}
+    task = fitted("chat", [talk], tokenizer="bytes", context=64, look_back=look_back)
+    pieces = task.pieces(Memory([talk]), "train")
+    windows = [pieces[i] for i in range(len(pieces))]
+    assert len(windows) > 3 and all(len(window["x"]) <= 64 for window in windows)
+    assert all(spoken(task, window["x"]).startswith("system\nbe brief") for window in windows)
+    assert "".join(spoken(task, window["next"]) for window in windows) == "".join(f"that {n}" for n in range(9))
+
+
+def test_a_systems_turn_that_leaves_too_little_room_goes_with_the_first_turns():
+    talk = {"messages": [{"role": "system", "content": "be brief " * 5}, *turns("a", "b", "c", "d" * 40)["messages"]]}
+    task = fitted("chat", [talk], tokenizer="bytes", context=64)
+    pieces = task.pieces(Memory([talk]), "train")
+    assert not spoken(task, pieces[len(pieces) - 1]["x"]).startswith("system")
+
+
+def test_the_systems_turn_stays_when_history_is_cut():
+    task = fitted("chat", TALKS, tokenizer="bytes", context=60)
+    prompt = task.encode({"messages": [BRIEF, *turns("first thing", "a", "second", "b", "last")["messages"]]})["prompt"]
+    assert len(prompt) <= 60 and spoken(task, prompt).startswith("system\nbe brief")
+    kept = task.fitting(prompt, 50)
+    assert spoken(task, kept) == "system\nbe briefuser\nlastassistant\n"
+    assert torch.equal(task.fitting(kept, len(kept)), kept)
+
+
 @pytest.mark.parametrize("kind", ["lstm", "gpt"])
 def test_replies_alone_are_those_in_company(kind):
     task = fitted("chat", TALKS, context=48)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from dlzoo import jsontext
@@ -27,14 +28,16 @@ class Chat(NextToken):
     """Tokens (B, T) of a conversation to the scores (B, T, V) of what comes after each; the assistant's turns count.
 
     A turn is START, its role, a new line, what is said, END: ids that no text can spell. A conversation that is longer
-    than the context is cut into windows of whole turns; each token of the assistant's is scored once.
+    than the context is cut into windows of whole turns; each token of the assistant's is scored once. The system's turn
+    stands at the front of every window, unless it is longer than look_back or half of the context.
 
     Args:
         tokenizer: what a token is, or a tokenizer.json (or its folder/); null for characters, or what the model brings
         vocab: largest vocabulary, the most frequent first; null for no limit (parts of words: 4096)
         min_count: times that an entry occurs in the training split at least; null for 2 (characters: 1)
         context: tokens in one window
-        look_back: tokens of a window, in whole turns, that an earlier one has read already; null for half of context
+        look_back: tokens of a window, in whole turns, that an earlier one has read already, the system's turn among
+            them; null for half of context
         tie: use one matrix for the embedding and for the scores
         smoothing: share of the target that is spread over the vocabulary in training
     """
@@ -78,7 +81,15 @@ class Chat(NextToken):
         self._opened = {role: np.append(np.int32(START), tokens) for role, tokens in headings.items()}
 
     def pieces(self, data: Subset, split: str) -> Pieces:
-        return TurnWindows(data, self.render, self.context, self.look_back)
+        return TurnWindows(data, self.render, self._lead, self.context, self.look_back)
+
+    def _lead(self, tokens: np.ndarray) -> int:
+        """How many of tokens (T,) are the system's turn, which all windows begin with; 0 of one that is too long."""
+        opened = self._opened["system"]
+        if not np.array_equal(tokens[: len(opened)], opened):
+            return 0
+        size = int((tokens[1:] == START).argmax()) + 1
+        return size if size <= min(self.look_back, (self.context - 1) // 2) else 0
 
     def prompt(self, sample: Sample) -> np.ndarray:
         """The conversation, and the beginning of the assistant's turn. Raises DataError where it has spoken last."""
@@ -87,10 +98,14 @@ class Chat(NextToken):
         return np.concatenate([self.render(sample["messages"])[0], self._opened[ASSISTANT]])
 
     def fitting(self, prompt: Tensor, room: int) -> Tensor:
-        """The last whole turns; of a turn that is longer than the room, the end."""
-        starts = (prompt == START).nonzero()[:-1, 0]  # but for the beginning of the reply
-        fits = starts[len(prompt) - starts <= room]
-        return prompt[int(fits[0]) :] if len(fits) else prompt[-room:]
+        """The system's turn and the last whole turns; of a turn that is longer than the room, the end."""
+        if len(prompt) <= room:
+            return prompt
+        lead = self._lead(prompt.numpy(force=True))
+        front, rest, room = prompt[:lead], prompt[lead:], room - lead
+        starts = (rest == START).nonzero()[:-1, 0]  # but for the beginning of the reply
+        fits = starts[len(rest) - starts <= room]
+        return torch.cat([front, rest[int(fits[0]) :] if len(fits) else rest[-room:]])
 
     def told(self, prompt: Tensor, new: str) -> str:
         """The reply alone."""

@@ -93,14 +93,15 @@ class NextToken(Task):
         """The answer that has this text."""
 
     def fitting(self, prompt: Tensor, room: int) -> Tensor:
-        """As much of a prompt (t,) as is read where `room` tokens leave place for what is written."""
-        return prompt
+        """As much of a prompt (t,) as is read, where `room` tokens leave place for what is written."""
+        return prompt[-self.context :]
 
     def encode(self, sample: Sample, rng: Random | None = None) -> Example:
-        """A window of `pieces`; or a prompt (t,), of which the last `context` tokens are kept."""
+        """A window of `pieces`; or a prompt (t,), t at most `context`."""
         if "x" in sample:
             return {"x": sample["x"], "next": sample["next"]}
-        return {"prompt": torch.from_numpy(self.prompt(sample)[-self.context :].astype(np.int64))}
+        prompt = torch.from_numpy(self.prompt(sample).astype(np.int64))
+        return {"prompt": self.fitting(prompt, self.context)}
 
     def collate(self, columns: Columns) -> Batch:
         if "prompt" in columns:

@@ -22,13 +22,15 @@ class TurnWindows:
     is scored.
 
     `render` makes a conversation's messages its tokens (T,), each turn behind START, and says which are scored (T,).
-    Each of these is scored in one window, as `windows` cuts them.
+    Each of these is scored in one window, as `windows` cuts them; the first of `lead(tokens)` tokens stand at the front
+    of every window of their conversation.
     """
 
     def __init__(
         self,
         data: Subset,
         render: Callable[[list[dict[str, str]]], tuple[np.ndarray, np.ndarray]],
+        lead: Callable[[np.ndarray], int],
         context: int,
         look_back: int,
     ):
@@ -36,12 +38,16 @@ class TurnWindows:
         tokens, scored = Packed(torch.int32, packed.IN_MEMORY), Packed(torch.bool, packed.IN_MEMORY)
         self.begins = [0]
         """Where each conversation begins among the tokens of all."""
-        self.windows: list[Window] = []
+        self.windows: list[tuple[slice, slice, int]] = []
+        """Of the tokens of all: the front of a conversation, what follows it, and the first that may be scored."""
         for messages in data.column("messages"):
             own, counts = render(messages)
-            start = self.begins[-1]
-            found = windows(np.flatnonzero(own == START), counts, context, look_back)
-            self.windows += [(begin + start, first + start, stop + start) for begin, first, stop in found]
+            start, front = self.begins[-1], lead(own) if len(own) > context + 1 else 0
+            found = windows(np.flatnonzero(own == START), counts, context - front, look_back - front)
+            self.windows += [
+                (slice(start, start + front), slice(start + max(front, begin), start + stop), start + first)
+                for begin, first, stop in found
+            ]
             tokens.add(torch.from_numpy(own))
             scored.add(torch.from_numpy(counts))
             self.begins.append(start + len(own))
@@ -51,15 +57,15 @@ class TurnWindows:
         return len(self.windows)
 
     def __getitem__(self, index: int) -> Sample:
-        begin, first, stop = self.windows[index]
-        tokens = self.tokens[begin:stop].long()
-        counts = self.scored[begin:stop].clone()
-        counts[: first - begin] = False
+        front, rest, first = self.windows[index]
+        tokens = torch.cat([self.tokens[front], self.tokens[rest]]).long()
+        counts = torch.cat([torch.zeros_like(self.scored[front]), self.scored[rest]])
+        counts[: len(counts) - (rest.stop - first)] = False
         return {"x": tokens[:-1], "next": tokens[1:].masked_fill(~counts[1:], PAD), "source": self.source(index)}
 
     def source(self, index: int) -> str:
         """The conversation, and the turn in it of the first token that the window scores."""
-        _, first, _ = self.windows[index]
+        _, _, first = self.windows[index]
         place = bisect_right(self.begins, first) - 1
         scored = first + int(self.scored[first:].int().argmax())
         turn = int((self.tokens[self.begins[place] : scored] == START).sum())
