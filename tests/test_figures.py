@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
-from dlzoo.report import figures
+from dlzoo.report import attention, figures
 
 NOTHING = np.zeros(0)
 ROWS = [{"step": i, "loss": 1 / i} for i in range(1, 40)] + [
@@ -55,3 +56,12 @@ def test_anything_can_be_drawn(draw):
 
 def test_dollars_in_names_are_no_mathematics():
     figures.confusion(np.eye(2, dtype=int), ["$\\frac{", "$5"]).canvas.draw()
+
+
+@pytest.mark.parametrize("written", [["A" * 400], ["狗", "跑\u007f"], ["$x$"] + ["a"] * 300])
+def test_attention_is_drawn_whatever_the_words_are(written):
+    weights = torch.full((len(written), 3), 1 / 3)
+    picture = attention.drawn(weights, [("Ein", 1), ("Hund" * 20, 2)], [(word, 1) for word in written])
+    grey = np.array(picture.convert("L"))
+    dark = (grey < 250).mean(1)
+    assert dark.max() > 0.2 and (dark > 0.2).sum() >= 15, "a cell is as high as a line of text"

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from dlzoo.report.figures import figure
+from dlzoo.errors import printable
+from dlzoo.report.figures import figure, save
 
 if TYPE_CHECKING:
     from PIL import Image
 
+LETTERS = 30
+"""Of a longer word the beginning is shown."""
+INCHES = 0.09
+"""About the width of a letter."""
 Words = list[tuple[str, int]]
 """Each word, and how many tokens it has."""
 
@@ -23,16 +28,20 @@ def drawn(attention: Tensor, read: Words, written: Words) -> Image.Image:
 
     columns = [part.sum(1) for part in attention.split([count for _, count in read], 1)]
     rows = [part.mean(0) for part in torch.stack(columns, 1).split([count for _, count in written])]
-    drawing, (axis,) = figure(min(40, 1.5 + 0.3 * len(read)), min(40, 1.2 + 0.26 * len(written)))
+    across, down = ([_plain(word) for word, _ in side] for side in (read, written))
+    width, height = (1 + INCHES * max(map(len, labels)) for labels in (down, across))
+    drawing, (axis,) = figure(width + min(40, 0.3 * len(read)), height + min(40, 0.26 * len(written)))
     axis.imshow(torch.stack(rows).numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axis.set_xticks(range(len(read)), [_plain(word) for word, _ in read], rotation=90)
-    axis.set_yticks(range(len(written)), [_plain(word) for word, _ in written])
+    axis.set_xticks(range(len(read)), across, rotation=90)
+    axis.set_yticks(range(len(written)), down)
     axis.set(xlabel="read", ylabel="written")
     axis.grid(False)
     file = io.BytesIO()
-    drawing.savefig(file, format="png", dpi=100)
+    save(drawing, file, dpi=100)
     return Image.open(file)
 
 
 def _plain(word: str) -> str:
-    return word.strip().replace("$", r"\$") or "·"  # a dollar would begin a formula
+    word = printable(word.strip())
+    word = word if len(word) <= LETTERS else f"{word[: LETTERS - 1]}…"
+    return word.replace("$", r"\$") or "·"  # a dollar would begin a formula

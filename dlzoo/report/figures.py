@@ -5,8 +5,10 @@ Colours are Okabe and Ito's (2008), which are told apart with any colour vision.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +39,13 @@ def figure(width: float = 6.4, height: float = 4.4, columns: int = 1) -> tuple[F
         one.grid(alpha=0.25, linewidth=0.6)
         one.set_axisbelow(True)
     return drawing, axes
+
+
+def save(drawing: Figure, file: Path | BinaryIO, dpi: float | str = "figure") -> None:
+    """Write it as a PNG. What the font lacks, as it does Chinese, shows as boxes."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        drawing.savefig(file, format="png", dpi=dpi)
 
 
 def curves(rows: Iterable[Mapping[str, Any]], monitor: str) -> Figure:

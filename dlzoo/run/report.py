@@ -1,7 +1,6 @@
 """Figures of a run as PNG files: learning curves, and what its task draws of the answers to a split."""
 
 import json
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,13 +39,11 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _save(folder: Path, figures: "dict[str, Figure]") -> list[Path]:
+    from dlzoo.report.figures import save
+
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, figure in figures.items():
         paths.append(folder / f"{name}.png")
-        with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", message="Glyph .* missing from font"
-            )  # a class named in Chinese shows as boxes
-            files.write(paths[-1], lambda part, figure=figure: figure.savefig(part, format="png"))  # type: ignore[misc]
+        files.write(paths[-1], lambda part, figure=figure: save(figure, part))  # type: ignore[misc]
     return paths
