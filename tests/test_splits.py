@@ -15,12 +15,12 @@ from dlzoo.errors import ConfigError, DataError
 class Made(Dataset):
     """Samples from lists."""
 
-    def __init__(self, labels=None, groups=None, texts=None, lengths=None, given=None, size=None):
-        self.data = {"label": labels, "group": groups, "text": texts}
-        self.gives = tuple(key for key in ("label", "text") if self.data[key] is not None) or ("text",)
+    def __init__(self, labels=None, groups=None, texts=None, lengths=None, given=None, size=None, tags=None):
+        self.data = {"label": labels, "group": groups, "text": texts, "tags": tags}
+        self.gives = tuple(key for key in ("label", "text", "tags") if self.data[key] is not None) or ("text",)
         self.along = "time" if lengths else None
         self._lengths, self._given = lengths, given
-        self._size = size or len(next(filter(None, [labels, texts, groups, lengths])))
+        self._size = size or len(next(filter(None, [labels, texts, groups, lengths, tags])))
 
     def __len__(self):
         return self._size
@@ -79,6 +79,16 @@ def test_a_stratified_split_keeps_the_shares_of_the_classes():
     splits = parts(divide(Made(labels), Split(test=0.2, hold_out=0.25)))
     assert of(labels, splits["test"]).count("rare") == 4 and len(splits["test"]) == 40
     assert of(labels, splits["validation"]).count("rare") == 4 and len(splits["validation"]) == 40
+
+
+@pytest.mark.parametrize("groups", [None, [n // 2 for n in range(40)]])
+@pytest.mark.parametrize("seed", range(8))
+def test_every_tag_is_in_train_also_one_that_a_single_sample_has(groups, seed):
+    tags = [["noun", "verb"][: 1 + n % 2] + ([f"rare {n}"] if n % 7 == 0 else []) for n in range(40)]
+    data = Made(tags=tags, groups=groups)
+    splits = parts(divide(data, Split(test=0.25, hold_out=0.2, split_seed=seed, group=groups and "group")))
+    assert {name: len(indices) for name, indices in splits.items()} == {"train": 24, "validation": 6, "test": 10}
+    assert {tag for own in of(tags, splits["train"]) for tag in own} == {tag for own in tags for tag in own}
 
 
 def test_the_same_seed_gives_the_same_split_and_another_one_another():

@@ -45,11 +45,14 @@ def divide(
         test = parts.pop(split.fold or 0)
         given["test"] = sorted(i for unit in test for i in unit)
         units = [unit for part in parts for unit in part]
+    names = next((dataset.column(key) for key in ("tags", "labels") if key in dataset.gives), None)
     for name, share in (("test", split.test), ("validation", split.hold_out)):
         if name not in given and share:
             rest = [i for unit in units for i in unit]
             count = amount(share, len(rest), name)
-            taken = _take(units, count, how, strata, Random(f"{name} {split.split_seed}"))
+            rng = Random(f"{name} {split.split_seed}")
+            spare = units if names is None or how == "time" else _spare(units, names, rng) or units
+            taken = _take(spare, count, how, strata, rng)
             given[name] = sorted(i for unit in taken for i in unit)
             gone = set(given[name])
             units = [unit for unit in units if unit[0] not in gone]
@@ -135,6 +138,18 @@ def _units(dataset: Dataset, split: Split, train: list[int], how: str) -> list[U
     if repeated and contents is not None:
         _note(dataset, f"{repeated:,} of {len(train):,} samples repeat an earlier one; equal ones stay in one split")
     return [parcels[key] for key in sorted(parcels)]
+
+
+def _spare(units: list[Unit], names: list[list[str]], rng: Random) -> list[Unit]:
+    """Units that may be cut from train: all but the first ones, in random order, that have every class together."""
+    known: set[str] = set()
+    spare = []
+    for unit in rng.sample(units, len(units)):
+        own = {name for i in unit for name in names[i]}
+        if own <= known:
+            spare.append(unit)
+        known |= own
+    return spare
 
 
 def _take(units: list[Unit], count: int, how: str, labels: list[Any] | None, rng: Random) -> list[Unit]:
