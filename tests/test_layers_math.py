@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from dlzoo.choices import Activation
 from dlzoo.errors import ConfigError
 from dlzoo.layers.activation import activation
-from dlzoo.layers.attention import SelfAttention
+from dlzoo.layers.attention import SelfAttention, attend
 from dlzoo.layers.conv import CausalConv
 from dlzoo.layers.drop_path import DropPath
 from dlzoo.layers.embedding import CategoryEmbedding
@@ -256,6 +256,28 @@ def test_causal_attention_is_a_softmax_over_the_past(kv_heads, rotary):
             weights = torch.softmax(torch.einsum("bd,bsd->bs", qh[:, t], kh[:, : t + 1]) / 2.0, -1)
             outputs[:, t, h] = torch.einsum("bs,bsd->bd", weights, vh[:, : t + 1])
     close(layer(x), layer.out(outputs.flatten(2)))
+
+
+@pytest.mark.parametrize("kv_heads", [4, 2])
+@pytest.mark.parametrize(("masked", "causal"), [(False, False), (True, False), (False, True)])
+def test_attention_in_bfloat16_is_that_in_float32_but_for_the_last_digits(kv_heads, masked, causal):
+    sizes = [(3, heads, 9, 16) for heads in (4, kv_heads, kv_heads)]
+    given = [torch.randn(size).bfloat16().float().requires_grad_() for size in sizes]
+    mask = torch.ones(3, 1, 1, 9, dtype=torch.bool)
+    mask[1, ..., 5:] = False
+    exact = attend(*given, mask if masked else None, causal)
+    rounded = attend(*(part.bfloat16() for part in given), mask if masked else None, causal)
+    assert rounded.dtype == torch.bfloat16
+    weight = torch.randn_like(exact)
+    torch.testing.assert_close(rounded.float(), exact, atol=0.03, rtol=0.02)
+    for ours, theirs in zip(
+        torch.autograd.grad((rounded.float() * weight).sum(), given),
+        torch.autograd.grad((exact * weight).sum(), given),
+        strict=True,
+    ):
+        assert (ours - theirs).norm() < 0.01 * theirs.norm()
+    if masked:
+        assert not torch.autograd.grad(attend(*given, mask).sum(), given)[2][1, :, 5:].any()
 
 
 def turned(x: Tensor) -> Tensor:

@@ -113,7 +113,7 @@ VARIANTS = [
     Case("vit", IMAGES, {"out": "vector", "drop_path": 0.2, "dropout": 0.1}),
     Case("c3d", VIDEOS, {"channels": [4, 6], "depths": [2, 1], "kernel": 5, "stride": 2, "dropout": 0.1}),
     Case("cnn_rnn", VIDEOS, {"cnn": "lenet", "rnn": "gru", "layers": 2, "causal": False, "dropout": 0.1}),
-    *[Case("cnn1d", takes, {"out": "sequence", "dropout": 0.1}) for takes in (TOKENS, VECTORS)],
+    *[Case("cnn1d", t, {"out": "sequence", "dropout": 0.1, "activation": "gelu"}) for t in (TOKENS, VECTORS)],
     *[Case("tcn", TOKENS, {"norm": norm, "dropout": 0.1}) for norm in ("none", "layer")],
     Case("gpt", TOKENS, {"position": "rotary", "norm": "rms", "activation": "swiglu", "bias": False, "kv_heads": 2}),
     Case("gpt", VECTORS, {"position": "sinusoidal", "dropout": 0.1, "kv_heads": 1}),

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from dlzoo.choices import Pool
 from dlzoo.errors import ConfigError
 from dlzoo.features import Features
+from dlzoo.layers.dropout import Dropout
 
 
 class Pooled(nn.Module):
@@ -31,7 +32,7 @@ class Pooled(nn.Module):
         self.pool = pool
         if pool == "attention":
             self.attention = nn.Linear(features.dim, 1)
-        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
+        self.dropout = Dropout(dropout) if dropout else nn.Identity()
         self.linear = nn.Linear(features.dim, out)
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from dlzoo.choices import Gate
 from dlzoo.layers.attention import Cache, CrossAttention, SelfAttention
+from dlzoo.layers.dropout import Dropout
 from dlzoo.layers.norm import norm as normalize
 from dlzoo.layers.transformer import Feedforward, initialise
 
@@ -40,7 +41,7 @@ class DecoderBlock(nn.Module):
         self.cross_attention = CrossAttention(dim, heads)
         self.norm3 = normalize(norm, dim)
         self.mlp = Feedforward(dim, hidden, activation, dropout)
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
 
     def forward(self, x: Tensor, cache: Cache, mask: Tensor) -> Tensor:
         """(B, T, D) to (B, T, D); `cache` and `mask` (B, S) are those of the memory."""

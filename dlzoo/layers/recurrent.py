@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dlzoo.errors import ConfigError
+from dlzoo.layers.dropout import Dropout
 
 State = tuple[Tensor, ...]
 """Hidden states, each (B, layers, D): h, or h and c of an LSTM."""
@@ -24,7 +25,7 @@ class Recurrent(nn.Module):
         if not causal and dim % 2:
             raise ConfigError([f"model.dim: {dim} is odd; the two directions of a model that is not causal share it"])
         self.causal = causal
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         width = dim if causal else dim // 2
         self.forwards = nn.ModuleList(initialised(cell(dim, width)) for _ in range(layers))
         self.backwards = nn.ModuleList(initialised(cell(dim, width)) for _ in range(0 if causal else layers))

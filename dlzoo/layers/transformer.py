@@ -10,6 +10,7 @@ from dlzoo.choices import Gate
 from dlzoo.layers.activation import activation as activate
 from dlzoo.layers.attention import Cache, SelfAttention
 from dlzoo.layers.drop_path import DropPath, rising
+from dlzoo.layers.dropout import Dropout
 from dlzoo.layers.norm import norm as normalize
 
 
@@ -25,7 +26,7 @@ class Feedforward(nn.Module):
         hidden = 2 * hidden // 3 if self.gated else hidden
         self.up = nn.Linear(dim, 2 * hidden if self.gated else hidden, bias)
         self.activation = activate("silu" if activation == "swiglu" else activation)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.down = nn.Linear(hidden, dim, bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,7 +68,7 @@ class Block(nn.Module):
         self.attention = SelfAttention(dim, heads, kv_heads, causal=causal, rotary=rotary, bias=bias)
         self.norm2 = normalize(norm, dim, eps)
         self.mlp = Feedforward(dim, hidden, activation, dropout, bias)
-        self.drop = nn.Sequential(nn.Dropout(dropout), DropPath(drop_path))
+        self.drop = nn.Sequential(Dropout(dropout), DropPath(drop_path))
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         y = self.attention(self.norm1(x) if self.norm_first else x, mask)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from dlzoo.choices import Count, Gate, Share
 from dlzoo.errors import ConfigError
 from dlzoo.features import Features
+from dlzoo.layers.dropout import Dropout
 from dlzoo.layers.embedding import embed
 from dlzoo.layers.language_folder import described, has_lm_head, places, reordered, sizes, tokenizer
 from dlzoo.layers.lm_head import LMHead
@@ -91,7 +92,7 @@ class BERT(nn.Module):
         self.embed = embed(dim, vocab_size, in_features, std=0.02)
         self.position = positions(position, context, dim)
         self.norm = nn.LayerNorm(dim, EPS)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.blocks = Blocks(
             depth,
             dim,

@@ -7,6 +7,7 @@ from dlzoo.errors import ConfigError
 from dlzoo.features import Features
 from dlzoo.layers.activation import activation as activate
 from dlzoo.layers.conv import init_convs
+from dlzoo.layers.dropout import Dropout
 from dlzoo.registry import MODELS
 
 
@@ -55,7 +56,7 @@ class C3D(nn.Module):
             layers.append(nn.MaxPool3d((halves, 2, 2), ceil_mode=True))
             shortened *= halves
         self.layers = nn.Sequential(*layers)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.features = Features("sequence", dim, shortened)
         init_convs(self)
 

@@ -10,6 +10,7 @@ from dlzoo.choices import Activation, Count, Share
 from dlzoo.errors import ConfigError
 from dlzoo.features import Features
 from dlzoo.layers.activation import activation as activate
+from dlzoo.layers.dropout import Dropout
 from dlzoo.layers.embedding import embed
 from dlzoo.registry import MODELS
 
@@ -48,7 +49,7 @@ class CNN1d(nn.Module):
         self.embed = embed(embedding, vocab_size, in_features, std=0.1)
         self.convs = nn.ModuleList(nn.Conv1d(embedding, dim // len(kernels), k) for k in kernels)
         self.activation = activate(activation)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.out = out
         self.features = Features(out, dim)
 

@@ -9,6 +9,7 @@ from dlzoo.choices import Count, Gate, Position, Share
 from dlzoo.features import Features
 from dlzoo.layers.attention import Cache
 from dlzoo.layers.decoder import Decoder, Memory
+from dlzoo.layers.dropout import Dropout
 from dlzoo.layers.embedding import embed
 from dlzoo.layers.position import position as positions
 from dlzoo.layers.transformer import Blocks
@@ -61,7 +62,7 @@ class EncoderDecoder(nn.Module):
         self.embed_target = embed(dim, target_vocab_size, None, std=dim**-0.5) if own else self.embed
         self.position = positions(position, context, dim)
         self.target_position = positions(position, target_context, dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         both: dict[str, Any] = {"hidden": hidden, "norm": norm, "norm_first": norm_first, "activation": activation}
         both |= {"dropout": dropout, "rotary": position == "rotary"}
         self.encoder = Blocks(depth, dim, heads, **both)

@@ -9,6 +9,7 @@ from dlzoo.choices import Count, Gate, Position, Share
 from dlzoo.errors import ConfigError
 from dlzoo.features import Features
 from dlzoo.layers.attention import Cache
+from dlzoo.layers.dropout import Dropout
 from dlzoo.layers.embedding import embed
 from dlzoo.layers.language_folder import described, has_lm_head, places, reordered, sizes, tokenizer
 from dlzoo.layers.position import LearnedPosition
@@ -92,7 +93,7 @@ class GPT(nn.Module):
             raise ConfigError(["model.lm_head: comes with weights, by pretrained; leave it out"])
         self.embed = embed(dim, vocab_size, in_features, std=0.02)
         self.position = positions(position, context, dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.blocks = Blocks(
             depth,
             dim,

@@ -8,6 +8,7 @@ from dlzoo.choices import Activation, Count, Share
 from dlzoo.features import Features
 from dlzoo.layers.activation import activation as activate
 from dlzoo.layers.conv import large_enough
+from dlzoo.layers.dropout import Dropout
 from dlzoo.registry import MODELS
 
 
@@ -63,12 +64,12 @@ class LeNet(nn.Module):
         linears: list[nn.Module] = []
         dim = dim * size * size
         for out in hidden:
-            linears += [nn.Dropout(dropout), nn.Linear(dim, out, bias=norm == "none")]
+            linears += [Dropout(dropout), nn.Linear(dim, out, bias=norm == "none")]
             linears += [nn.BatchNorm1d(out)] if norm == "batch" else []
             linears.append(activate(activation))
             dim = out
         self.convs = nn.Sequential(*convs)
-        self.linears = nn.Sequential(*linears, nn.Dropout(dropout))
+        self.linears = nn.Sequential(*linears, Dropout(dropout))
         self.features = Features("vector", dim)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from dlzoo.choices import Activation, Count, Share, Whole
 from dlzoo.features import Features
 from dlzoo.layers.activation import activation as activate
+from dlzoo.layers.dropout import Dropout
 from dlzoo.layers.embedding import CategoryEmbedding
 from dlzoo.registry import MODELS
 
@@ -49,7 +50,7 @@ class MLP(nn.Module):
         for _ in range(depth):
             layer: list[nn.Module] = [nn.Linear(width, dim)]
             layer += [{"batch": nn.BatchNorm1d, "layer": nn.LayerNorm}[norm](dim)] if norm != "none" else []
-            layer += [activate(activation), *([nn.Dropout(dropout)] if dropout else [])]
+            layer += [activate(activation), *([Dropout(dropout)] if dropout else [])]
             self.layers.append(nn.Sequential(*layer))
             width = dim
         self.residual = residual

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from dlzoo.choices import Alignment, Count, Share
 from dlzoo.features import Features
 from dlzoo.layers.alignment import AlignmentAttention
+from dlzoo.layers.dropout import Dropout
 from dlzoo.layers.embedding import embed
 from dlzoo.layers.recurrent import Recurrent
 from dlzoo.layers.recurrent import State as Hidden
@@ -59,7 +60,7 @@ class RNNEncoderDecoder(nn.Module):
         self.decoder = Recurrent(cell, dim, layers, dropout, causal=True)
         self.alignment = AlignmentAttention(attention, dim)
         self.out = nn.Linear(2 * dim, dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.features = Features("sequence", dim, causal=True)
 
     def forward(self, x: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:

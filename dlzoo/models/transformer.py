@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from dlzoo.choices import Count, Gate, Position, Share
 from dlzoo.features import Features
+from dlzoo.layers.dropout import Dropout
 from dlzoo.layers.embedding import embed
 from dlzoo.layers.position import position as positions
 from dlzoo.layers.transformer import Blocks
@@ -52,7 +53,7 @@ class Transformer(nn.Module):
         self.embed = embed(dim, vocab_size, in_features, std=dim**-0.5)
         self.scale = dim**0.5 if vocab_size else 1.0  # section 3.4: tokens come in as large as the sinusoids
         self.position = positions(position, context, dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.blocks = Blocks(
             depth,
             dim,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from dlzoo.choices import Count, Gate, Share
 from dlzoo.errors import ConfigError
 from dlzoo.features import Features
+from dlzoo.layers.dropout import Dropout
 from dlzoo.layers.published import address, first_for, for_patches, renamed
 from dlzoo.layers.transformer import Blocks
 from dlzoo.registry import MODELS
@@ -87,7 +88,7 @@ class ViT(nn.Module):
         self.patches = nn.Conv2d(in_channels, dim, patch, patch)
         self.token = nn.Parameter(torch.zeros(1, 1, dim))
         self.position = nn.Parameter(torch.empty(1, (image_size // patch) ** 2 + 1, dim))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.blocks = Blocks(
             depth,
             dim,
