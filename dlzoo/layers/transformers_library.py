@@ -17,6 +17,8 @@ KEY = "model.path"
 """Where a config names the folder."""
 ASIDE = {"transformers_version", "torch_dtype", "dtype", "id2label", "label2id", "task_specific_params", "auto_map"}
 """Of config.json: what says nothing of the network, or names code to run."""
+WRONG = (ValueError, KeyError, TypeError, AttributeError, ImportError, AssertionError, RuntimeError)
+"""What transformers raises for settings that it cannot do with."""
 Choose = Callable[[Any], Any]
 """The library's settings of a network to the class of language model that is to be made of them."""
 
@@ -38,6 +40,7 @@ def _library(config: dict[str, Any]) -> Iterator[Any]:
     """The library's settings for a config.json; what goes wrong with them is the config's fault."""
     kind = printable(str(config.get("model_type")))
     try:
+        from huggingface_hub.errors import StrictDataclassError
         from transformers import AutoConfig
         from transformers.utils import logging
     except ImportError as error:
@@ -48,8 +51,8 @@ def _library(config: dict[str, Any]) -> Iterator[Any]:
     logging.disable_progress_bar()
     try:
         yield AutoConfig.for_model(**_own(config))
-    except (ValueError, KeyError, TypeError, AttributeError, ImportError, AssertionError, RuntimeError) as error:
-        why = printable((str(error).splitlines() or [type(error).__name__])[0])[:200]
+    except (*WRONG, StrictDataclassError) as error:
+        why = printable(" ".join(str(error).split()) or type(error).__name__)[:200]
         raise ConfigError([f"{KEY}: transformers cannot make a '{kind}' of its config.json: {why}"]) from error
     finally:
         logging.set_verbosity(before)
