@@ -237,7 +237,7 @@ def told(folder, **values):
         ("t5", {"d_ff": "wide"}, "transformers cannot make a 't5'"),
         ("t5", {"quantization_config": {"bits": 4}}, "are quantized"),
         ("marian", {"share_encoder_decoder_embeddings": False}, "has other tokens for the target"),
-        ("bart", {"forced_bos_token_id": 99}, "decoder_start_token_id and forced_bos_token_id are no tokens of"),
+        ("bart", {"forced_bos_token_id": 99}, r"forced_bos_token_id, \[2, 99\], are no tokens of its"),
         ("marian", {"eos_token_id": 3}, "its texts end with the token 3, and its tokenizer's with 0"),
     ],
 )

@@ -76,9 +76,9 @@ def writing(source: str, key: str) -> dict[str, Any]:
     """What a folder says of how its network writes: in generation_config.json, or in config.json as it once was."""
     file = find(source, key) / WRITING
     try:
-        said = jsontext.load(file) if file.is_file() else {}
-        return described(source, key) | {name: value for name, value in said.items() if value is not None}
-    except (OSError, ValueError, AttributeError) as error:
+        said = described(source, key) | (jsontext.load(file) if file.is_file() else {})
+        return {name: value for name, value in said.items() if value is not None}
+    except (OSError, ValueError, TypeError) as error:
         why = f"{type(error).__name__}: {printable(str(error))[:100]}"
         raise ConfigError([f"{key}: {printable(str(file))} does not say how texts are written ({why})"]) from None
 

@@ -36,7 +36,7 @@ def _own(config: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _library(config: dict[str, Any]) -> Iterator[Any]:
+def library(config: dict[str, Any]) -> Iterator[Any]:
     """The library's settings for a config.json; what goes wrong with them is the config's fault."""
     kind = printable(str(config.get("model_type")))
     try:
@@ -62,14 +62,14 @@ def _library(config: dict[str, Any]) -> Iterator[Any]:
 
 def untrained(config: dict[str, Any], choose: Choose) -> Any:
     """A language model with new weights."""
-    with _library(config) as settings:
+    with library(config) as settings:
         kind = choose(settings)
         return kind._from_config(settings, dtype=torch.float32, attn_implementation=_attention(kind))
 
 
 def trained(config: dict[str, Any], choose: Choose, state: Mapping[str, Tensor], part: Choose) -> Any:
     """A language model with the weights `state`. Raises RunError where some of its `part`, a module, are missing."""
-    with _library(config) as settings:
+    with library(config) as settings:
         kind = choose(settings)
         given, found = kind.from_pretrained(
             None,

@@ -21,7 +21,7 @@ class HF(nn.Module):
     """Tokens (B, T) to a sequence of features (B, T, dim), by a network of transformers.
 
     Its tokenizer comes with it, and so do the scores of tokens where the folder has them. A decoder is causal; of an
-    encoder-decoder the encoder is taken.
+    encoder-decoder the encoder is taken; hf_encoder_decoder has both.
 
     Args:
         path: folder/ with config.json, model.safetensors and tokenizer.json, as transformers saves it; hub:OWNER/NAME

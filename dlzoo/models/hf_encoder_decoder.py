@@ -14,7 +14,7 @@ from dlzoo.features import Features
 from dlzoo.layers import language_folder
 from dlzoo.layers.attention import Cache
 from dlzoo.layers.language_folder import fit, reordered
-from dlzoo.layers.transformers_library import KEY, Given, cache, kept, reorder, told, trained, untrained
+from dlzoo.layers.transformers_library import KEY, Given, cache, kept, library, reorder, told, trained, untrained
 from dlzoo.registry import MODELS
 from dlzoo.transforms.text import END, START, Tokenizer
 
@@ -22,6 +22,8 @@ KINDS = ("bart", "blenderbot", "m2m_100", "marian", "mbart", "mt5", "pegasus", "
 """What config.json calls those that were tried: their scores and texts are transformers' own."""
 BY_VECTORS = ("m2m_100",)
 """They count places by ids that are not padding, which is another id here: they get the vectors of tokens."""
+BEFORE = ("decoder_start_token_id", "forced_bos_token_id")
+"""What transformers calls the tokens that its decoders read before a target."""
 Memory = tuple[tuple[Cache, ...], Tensor, Tensor]
 """Keys and values of the source for each block of the decoder, its features (B, S, dim), and its mask (B, S)."""
 
@@ -62,9 +64,9 @@ class HFEncoderDecoder(nn.Module):
         super().__init__()
         if target_vocab_size is not None:
             raise ConfigError(["task.shared: this model has one tokenizer for both sides; leave it out"])
-        self.path = path
-        self.config = config or told(path)
-        self.before = before or [START]
+        if config is None:
+            config, before, lm_head = self.implied(path).values()
+        self.path, self.config, self.before = path, config, before or [START]
         whole = untrained(self.config | {"vocab_size": vocab_size, "decoder_vocab_size": vocab_size}, _class)
         if lm_head:
             out = whole.get_output_embeddings()
@@ -91,7 +93,7 @@ class HFEncoderDecoder(nn.Module):
             raise ConfigError([f"{KEY}: {printable(path)} has other tokens for the target, and one tokenizer for both"])
         names = language_folder.weights(path, KEY)
         apart = "lm_head.weight" in names and any("embed_tokens" in name or "shared" in name for name in names)
-        return {"config": config, "before": _before(path), "lm_head": apart}
+        return {"config": config, "before": _before(path, config), "lm_head": apart}
 
     @staticmethod
     def tokenizer(path: str, **rest: Any) -> Tokenizer:
@@ -140,7 +142,7 @@ class HFEncoderDecoder(nn.Module):
     def step(self, target: Tensor, state: tuple[Cache, ...] | None, memory: Memory) -> tuple[Tensor, tuple[Cache, ...]]:
         """Features (B, t, dim) of new target tokens (B, t) after `state`, the keys and values of each block."""
         caches, hidden, seen = memory
-        ids = self._begun(target) if state is None else target
+        ids = self._begun(target, state is None)
         end = ids.shape[1] + (state[0][0].shape[2] if state else 0)
         if self.longest is not None and end > self.longest:
             raise DataError(f"a target of {end} places is longer than the {self.longest} that this model can take")
@@ -158,11 +160,11 @@ class HFEncoderDecoder(nn.Module):
             decoder.set_attn_implementation(fused)
         return cast(Tensor, found.cross_attentions[-1].mean(1)[:, len(self.before) - 1 :])
 
-    def _begun(self, target: Tensor) -> Tensor:
-        """With what the decoder reads before a target in the place of START."""
+    def _begun(self, target: Tensor, first: bool = True) -> Tensor:
+        """With what the decoder reads before a target in the place of START, which is the `first` of it."""
         *ahead, last = self.before
         own = target.masked_fill(target == START, last)
-        return torch.cat([own.new_tensor(ahead).expand(len(own), -1), own], 1)
+        return torch.cat([own.new_tensor(ahead).expand(len(own), -1), own], 1) if first else own
 
     def _encoded(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         seen = torch.ones_like(x) if mask is None else (mask | ~mask.any(1, keepdim=True)).long()
@@ -195,20 +197,23 @@ def _class(settings: Any) -> Any:
     return auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING[type(settings)]
 
 
-def _before(path: str) -> list[int]:
+def _before(path: str, config: dict[str, Any]) -> list[int]:
     """What the decoder reads before a target, by our ids: what starts it, and what then is the first of every target:
     what the folder says, or what its tokenizer puts before every text.
     """
-    own, said = language_folder.tokenizer(path, KEY), language_folder.writing(path, KEY)
-    ends = said.get("eos_token_id")
-    if ends is not None and int(own.order[END]) not in np.atleast_1d(ends):
+    own = language_folder.tokenizer(path, KEY)
+    with library(config) as settings:
+        said = {name: getattr(settings, name, None) for name in ("eos_token_id", "bos_token_id", *BEFORE)}
+    said |= language_folder.writing(path, KEY)
+    if (ends := said["eos_token_id"]) is not None and own.order[END] not in np.atleast_1d(ends):
         raise ConfigError([f"{KEY}: its texts end with the token {ends}, and its tokenizer's with {own.order[END]}"])
-    starts, first = said.get("decoder_start_token_id", said.get("bos_token_id")), said.get("forced_bos_token_id")
-    found = [np.flatnonzero(own.order == theirs) for theirs in (starts, first) if theirs is not None]
-    if starts is None or not all(len(ours) for ours in found):
-        raise ConfigError([f"{KEY}: its decoder_start_token_id and forced_bos_token_id are no tokens of its tokenizer"])
-    begins = [int(ours[0]) for ours in found]
-    return [*begins, START] if first is None and own.before == (START,) else begins
+    starts, first = (said[name] for name in BEFORE)
+    begins = [said["bos_token_id"] if starts is None else starts] + ([] if first is None else [first])
+    found = [np.flatnonzero(own.order == theirs) for theirs in begins if theirs is not None]
+    if not all(len(ours) for ours in found) or len(found) < len(begins):
+        raise ConfigError([f"{KEY}: its {' and '.join(BEFORE)}, {begins}, are no tokens of its tokenizer"])
+    ours = [int(places[0]) for places in found]
+    return [*ours, START] if first is None and own.before == (START,) else ours
 
 
 def _caches(own: tuple[Cache, ...] | None = None, source: tuple[Cache, ...] | None = None) -> Any:
