@@ -307,8 +307,7 @@ def place(tmp_path_factory):
     place = tmp_path_factory.mktemp("pairs")
     rows = "".join(f"{text}\t{target}\n" for text, target in zip(TEXTS * 12, TARGETS * 12, strict=True))
     (place / "pairs.tsv").write_text(f"text\ttarget\n{rows}")
-    for kind in ("t5", "bart", "marian"):
-        pairs.save(place / kind, kind)
+    pairs.save(place / "bart", "bart")
     return place
 
 
@@ -318,19 +317,31 @@ def trained(place, kind, sets=(), **train):
         "data": {"name": "text_pairs", "path": str(place / "pairs.tsv"), "hold_out": 8, "test": 8},
         "model": {"name": "hf_encoder_decoder", "path": str(place / kind)},
         "optimizer": {"name": "adamw", "lr": 0.003},
-        "train": {"steps": 25, "batch_size": 16, "threads": 1} | train,
+        "train": {"steps": 8, "batch_size": 16, "threads": 1} | train,
     }
     (place / "c.yaml").write_text(yaml.safe_dump(values))
     with opened(place / "c.yaml", sets) as config:
         return command.train(config, root=place / "runs", quiet=True).run
 
 
-@pytest.mark.parametrize("kind", ["t5", "bart", "marian"])
-def test_a_run_learns_and_needs_the_folder_no_more(kind, place):
+@pytest.mark.parametrize("kind", ["t5", "mbart", "marian"])
+def test_training_from_a_folder_lowers_the_loss(kind, tmp_path):
+    pairs.save(tmp_path, kind)
+    model, task = begun(tmp_path)
+    batch, losses = batch_of(task), []
+    optimizer = torch.optim.AdamW(model.parameters(), 0.01)
+    for _ in range(12):
+        loss = task.loss(model(**batch.inputs), batch) / batch.count
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] / 2
+
+
+def test_a_run_needs_the_folder_no_more(place):
+    kind = "bart"
     run = trained(place, kind)
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    losses = [row["loss"] for row in rows if "loss" in row]
-    assert losses[-1] < losses[0] - 0.3
     [answer] = written(portable.load(run), TEXTS[:1])
     shutil.move(place / kind, place / "away")
     try:
