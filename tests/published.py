@@ -71,15 +71,18 @@ def save(folder: Path, kind: str, *, head: bool = True, **more: Any) -> Any:
 
 def tokenizer(kind: str) -> Any:
     """The words of a kind, each a token."""
+    return words(KINDS[kind][1], *MARKED.get(kind, ("", "")))
+
+
+def words(tokens: list[str], before: str, after: str) -> Any:
+    """A tokenizer whose tokens are words, and which puts two around every text."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-    tokens = KINDS[kind][1]
     unknown = next((token for token in ("[UNK]", "<unk>") if token in tokens), None)
     own = Tokenizer(models.WordLevel({token: i for i, token in enumerate(tokens)}, unknown))
     own.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     own.add_special_tokens([token for token in tokens if token[0] in "[<"])
-    if kind in MARKED:
-        before, after = MARKED[kind]
+    if before or after:
         own.post_processor = processors.TemplateProcessing(
             single=f"{before} $A {after}".strip(),
             special_tokens=[(token, tokens.index(token)) for token in (before, after) if token],

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from math import ceil
 
 import published
+import published_pairs
 import pytest
 import torch
 from torch import Tensor, nn
@@ -43,7 +44,7 @@ class Case:
             TABLE: {"in_features": WIDTH, "categories": [3, 4]},
         }[self.takes]
         known = inspect.signature(MODELS[self.name]).parameters
-        args = TINY.get(self.name, {}) | {k: v for k, v in facts.items() if k in known} | self.args | more
+        args = {k: v for k, v in facts.items() if k in known} | TINY.get(self.name, {}) | self.args | more
         torch.manual_seed(seed)
         if "cnn" in args:
             args["cnn"] = Case(args["cnn"], IMAGES).build(seed)
@@ -83,6 +84,7 @@ TINY = {
     "cnn1d": {"embedding": 8, "dim": 12, "kernels": [2, 3, 5]},
     "tcn": {"dim": 8, "depth": 2},
     "hf": {"path": "none", "config": published.config("bert")},
+    "hf_encoder_decoder": {"path": "none", "config": published_pairs.config("t5"), "target_vocab_size": None},
     "gpt": {"dim": 16, "depth": 2, "heads": 4},
     "bert": {"dim": 16, "depth": 2, "heads": 4},
     "transformer": {"dim": 16, "depth": 2, "heads": 4},
@@ -123,6 +125,8 @@ VARIANTS = [
     Case("transformer", VECTORS, {"position": "learned", "dropout": 0.1}),
     Case("encoder_decoder", PAIRS, {"position": "rotary", "norm": "rms", "norm_first": False, "activation": "swiglu"}),
     Case("encoder_decoder", PAIRS, {"position": "learned", "target_vocab_size": None}),
+    Case("hf_encoder_decoder", PAIRS, {"config": published_pairs.config("bart"), "before": [2, 7]}),
+    Case("hf_encoder_decoder", PAIRS, {"config": published_pairs.config("m2m_100"), "before": [2, 7]}),
     Case("rnn_encoder_decoder", PAIRS, {"rnn": "lstm", "attention": "general", "target_vocab_size": None}),
     *[Case("rnn_encoder_decoder", PAIRS, {"attention": kind, "input_feeding": False}) for kind in ("dot", "additive")],
 ]

@@ -19,7 +19,9 @@ from dlzoo.transforms.subwords import FILE, FromFile
 HUB = "hub:"
 """In front of OWNER/NAME: the one way to the network, which nobody goes by a folder that is misspelt."""
 DESCRIPTION = "config.json"
-FETCHED = (DESCRIPTION, "model*.safetensors", "model.safetensors.index.json", FILE, "tokenizer_config.json")
+WRITING = "generation_config.json"
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+FETCHED = (DESCRIPTION, WRITING, "model*.safetensors", INDEX, FILE, "tokenizer_config.json")
 ACTIVATIONS = {
     "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
@@ -70,6 +72,31 @@ def described(source: str, key: str) -> dict[str, Any]:
         raise ConfigError([f"{key}: {printable(str(file))} is no description of a network ({why})"]) from None
 
 
+def writing(source: str, key: str) -> dict[str, Any]:
+    """What a folder says of how its network writes: in generation_config.json, or in config.json as it once was."""
+    file = find(source, key) / WRITING
+    try:
+        said = described(source, key) | (jsontext.load(file) if file.is_file() else {})
+        return {name: value for name, value in said.items() if value is not None}
+    except (OSError, ValueError, TypeError) as error:
+        why = f"{type(error).__name__}: {printable(str(error))[:100]}"
+        raise ConfigError([f"{key}: {printable(str(file))} does not say how texts are written ({why})"]) from None
+
+
+def weights(source: str, key: str) -> set[str]:
+    """The names of a folder's weights, as far as they can be read."""
+    from safetensors import SafetensorError, safe_open
+
+    folder = find(source, key)
+    try:
+        if (folder / INDEX).is_file():
+            return set(jsontext.load(folder / INDEX)["weight_map"])
+        with safe_open(folder / WEIGHTS, framework="pt") as file:
+            return set(file.keys())
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+        return set()  # what is wrong with them is said when they are loaded
+
+
 def tokenizer(source: str, key: str) -> FromFile:
     """The tokenizer that the model was trained with. Raises ConfigError where there is none."""
     folder = find(source, key)
@@ -113,8 +140,13 @@ def reordered(rows: Tensor, order: np.ndarray) -> Tensor:
     return own
 
 
+def fit(places: int | None, most: int | None, key: str = "task.context") -> None:
+    """Raises ConfigError, at `key`, for a sequence of more `places` than a model has; None where it has no end."""
+    if places is not None and most is not None and places > most:
+        raise ConfigError([f"{key}: {places} tokens are more than the {most} that this model can take"])
+
+
 def places(table: Tensor, context: int) -> Tensor:
     """The vectors of the first `context` places. Raises ConfigError where there are fewer."""
-    if context > len(table):
-        raise ConfigError([f"task.context: {context} tokens are more than the {len(table)} that this model can take"])
+    fit(context, len(table))
     return table[:context]

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from dlzoo.errors import ConfigError, RunError, first_few, printable
 from dlzoo.features import Features
 from dlzoo.layers.attention import Cache
-from dlzoo.layers.language_folder import described, has_lm_head, reordered, tokenizer
+from dlzoo.layers.language_folder import fit, has_lm_head, tokenizer
+from dlzoo.layers.transformers_library import KEY, Given, cache, kept, reorder, told, trained, untrained
 from dlzoo.registry import MODELS
 from dlzoo.transforms.text import Tokenizer
-
-KEY = "model.path"
-ASIDE = {"transformers_version", "torch_dtype", "dtype", "id2label", "label2id", "task_specific_params", "auto_map"}
-"""Of config.json: what says nothing of the network, or names code to run."""
 
 
 @MODELS.register("hf")
@@ -26,7 +21,7 @@ class HF(nn.Module):
     """Tokens (B, T) to a sequence of features (B, T, dim), by a network of transformers.
 
     Its tokenizer comes with it, and so do the scores of tokens where the folder has them. A decoder is causal; of an
-    encoder-decoder the encoder is taken.
+    encoder-decoder the encoder is taken; hf_encoder_decoder has both.
 
     Args:
         path: folder/ with config.json, model.safetensors and tokenizer.json, as transformers saves it; hub:OWNER/NAME
@@ -42,7 +37,7 @@ class HF(nn.Module):
         super().__init__()
         self.path = path
         self.config = config or self.implied(path)["config"]
-        whole = _whole(self.config, vocab_size)
+        whole = untrained(self.config | {"vocab_size": vocab_size}, _class)
         settings, self.network = whole.config, _network(whole)
         settings.use_cache = False
         causal = _causal(settings)
@@ -52,18 +47,12 @@ class HF(nn.Module):
         self.embed.padding_idx = None
         self.features = Features("sequence", settings.hidden_size, causal=causal)
         longest = getattr(settings, "max_position_embeddings", None)
-        if context is not None and longest is not None and context > longest - self._offset:
-            raise ConfigError(
-                [f"task.context: {context} tokens are more than the {longest - self._offset} that this model can take"]
-            )
+        fit(context, longest and longest - self._offset)
 
     @staticmethod
     def implied(path: str, **rest: Any) -> dict[str, Any]:
         """Arguments that follow from what is in the folder."""
-        config = described(path, KEY)
-        if "quantization_config" in config:
-            raise ConfigError([f"{KEY}: the weights in {printable(path)} are quantized; take those that are not"])
-        return {"config": _told(config)}
+        return {"config": told(path)}
 
     @staticmethod
     def tokenizer(path: str, **rest: Any) -> Tokenizer:
@@ -89,10 +78,8 @@ class HF(nn.Module):
 
     def adapt(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The folder's weights as this network's, for our order of tokens. Raises RunError for those of another."""
-        given = _loaded(self.config, state, bool(self._head))
-        order = tokenizer(self.path, KEY).order
-        for weight in _by_token(given):
-            weight.data = reordered(weight.data, order)
+        given = trained(self.config, _class, state, _network if not self._head else lambda whole: whole)
+        reorder(tokenizer(self.path, KEY).order, given.get_input_embeddings(), given.get_output_embeddings())
         for whole in self._head:
             whole.load_state_dict(given.state_dict())
         return {f"network.{name}": value for name, value in _network(given).state_dict().items()}
@@ -110,11 +97,9 @@ class HF(nn.Module):
 
     def step(self, x: Tensor, state: tuple[Cache, ...] | None = None) -> tuple[Tensor, tuple[Cache, ...]]:
         """Features (B, t, dim) of new tokens (B, t) after `state`, the keys and values of each block; where causal."""
-        from transformers import DynamicCache
-
         start = state[0][0].shape[2] if state else 0
-        found = self.network(input_ids=x, cache=DynamicCache(state), use_cache=True, **self._places(x, start))
-        return found.last_hidden_state, tuple((layer.keys, layer.values) for layer in found.cache.layers)
+        found = self.network(input_ids=x, cache=cache(state), use_cache=True, **self._places(x, start))
+        return found.last_hidden_state, kept(found.cache)
 
     def _places(self, x: Tensor, start: int = 0) -> dict[str, Tensor]:
         """The rows of places, where transformers would count tokens that are not padding by an id of its own."""
@@ -129,29 +114,11 @@ class LMHead(nn.Module):
 
     def __init__(self, whole: Any):
         super().__init__()
-        whole.register_module(whole.base_model_prefix, _Given())
+        whole.register_module(whole.base_model_prefix, Given())
         self.whole = whole
 
     def forward(self, features: Tensor) -> Tensor:
         return cast(Tensor, self.whole(inputs_embeds=features).logits)
-
-
-class _Given(nn.Module):
-    """Stands where the network stood, and gives on its features."""
-
-    @property
-    def decoder(self) -> nn.Module:
-        return self  # some models look for their network one room further
-
-    def forward(self, input_ids: None = None, inputs_embeds: Tensor | None = None, **rest: Any) -> Any:
-        from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
-
-        return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=cast(Any, inputs_embeds))
-
-
-def _told(config: dict[str, Any]) -> dict[str, Any]:
-    """What a config.json says of the network itself."""
-    return {key: value for key, value in config.items() if key not in ASIDE and key[:1] != "_"}
 
 
 def _causal(settings: Any) -> bool:
@@ -169,6 +136,8 @@ def _class(settings: Any) -> Any:
 
     if getattr(settings, "is_encoder_decoder", False):
         own = auto.MODEL_FOR_TEXT_ENCODING_MAPPING
+        if hasattr(settings, "decoder_layers"):
+            settings.decoder_layers = 0  # nothing is asked of it
     else:
         own = auto.MODEL_FOR_CAUSAL_LM_MAPPING if _causal(settings) else auto.MODEL_FOR_MASKED_LM_MAPPING
     return own[type(settings)] if type(settings) in own else auto.MODEL_MAPPING[type(settings)]
@@ -176,67 +145,3 @@ def _class(settings: Any) -> Any:
 
 def _network(whole: Any) -> Any:
     return whole.get_encoder() if getattr(whole.config, "is_encoder_decoder", False) else whole.base_model
-
-
-def _by_token(whole: Any) -> list[nn.Parameter]:
-    """The weights with a row for each token; those that are tied once."""
-    modules = [module for module in (whole.get_input_embeddings(), whole.get_output_embeddings()) if module is not None]
-    return list(dict.fromkeys(weight for module in modules for weight in module.parameters(recurse=False)))
-
-
-@contextmanager
-def _transformers(config: dict[str, Any]) -> Iterator[Any]:
-    """The library's settings for a config.json; what goes wrong with them is the config's fault."""
-    kind = printable(str(config.get("model_type")))
-    try:
-        from transformers import AutoConfig
-        from transformers.utils import logging
-    except ImportError as error:
-        hint = "pip install 'dlzoo[hf]'"
-        raise ConfigError([f"model: 'hf' needs a package that is not here ({error}): {hint}"]) from error
-    before, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        settings = AutoConfig.for_model(**_told(config))
-        if getattr(settings, "is_encoder_decoder", False) and hasattr(settings, "decoder_layers"):
-            settings.decoder_layers = 0  # nothing is asked of it
-        yield settings
-    except (ValueError, KeyError, TypeError, AttributeError, ImportError, AssertionError, RuntimeError) as error:
-        why = printable((str(error).splitlines() or [type(error).__name__])[0])[:200]
-        raise ConfigError([f"{KEY}: transformers cannot make a '{kind}' of its config.json: {why}"]) from error
-    finally:
-        logging.set_verbosity(before)
-        if bar:
-            logging.enable_progress_bar()
-
-
-def _whole(config: dict[str, Any], vocab_size: int) -> Any:
-    """A language model with new weights for so many tokens."""
-    with _transformers(config | {"vocab_size": vocab_size}) as settings:
-        kind = _class(settings)
-        return kind._from_config(settings, dtype=torch.float32, attn_implementation=_attention(kind))
-
-
-def _loaded(config: dict[str, Any], state: Mapping[str, Tensor], head: bool) -> Any:
-    """A language model with the weights `state`, with its `head` or without. Raises RunError where some are missing."""
-    with _transformers(config) as settings:
-        kind = _class(settings)
-        given, found = kind.from_pretrained(
-            None,
-            config=settings,
-            state_dict=dict(state),
-            dtype=torch.float32,
-            attn_implementation=_attention(kind),
-            output_loading_info=True,
-        )
-    own = {id(weight) for weight in (given if head else _network(given)).parameters()}
-    weights = dict(given.named_parameters(remove_duplicate=False))
-    if missing := sorted(name for name in found["missing_keys"] if id(weights.get(name)) in own):
-        raise RunError(f"{KEY}: the folder lacks weights of its own network: {first_few(missing)}")
-    return given
-
-
-def _attention(kind: Any) -> str:
-    """The fused kernels of torch where the library has them; said aloud, as a config.json may name others."""
-    return "sdpa" if kind._supports_sdpa else "eager"

@@ -54,7 +54,8 @@ class SequenceToSequence(Task):
         shared: one tokenizer for both sides; false learns one of each
         context: longest text in tokens; of a longer one the beginning is kept
         target_context: longest target, likewise, its end included; also of what is written
-        tie: use one matrix for the target's embedding and for the scores
+        tie: use one matrix for the target's embedding and for the scores; null for yes, but with scores that come with
+            the model's weights
         smoothing: share of the target that is spread over the vocabulary in training
         score: what is written: a translation has BLEU, chrF and TER, a summary ROUGE
     """
@@ -76,7 +77,7 @@ class SequenceToSequence(Task):
         shared: bool = True,
         context: Count = 128,
         target_context: Count = 128,
-        tie: bool = True,
+        tie: bool | None = None,
         smoothing: Share = 0.1,
         score: Writing = "translation",
     ):

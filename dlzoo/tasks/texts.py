@@ -89,16 +89,16 @@ def lm_head(backbone: nn.Module) -> nn.Module | None:
     return own() if own is not None else None
 
 
-def scores(backbone: nn.Module, size: int, tie: bool, embedding: nn.Module | None) -> nn.Module:
+def scores(backbone: nn.Module, size: int, tie: bool | None, embedding: nn.Module | None) -> nn.Module:
     """A head that scores `size` tokens at each place: the one that goes with the backbone, if it has one; else a new
-    one, with `tie` of the weights of the backbone's `embedding`. Raises ConfigError for a backbone without.
+    one, but for `tie` false of the weights of the backbone's `embedding`. Raises ConfigError for a backbone without.
     """
     assert isinstance(backbone.features, Features)
     if (own := lm_head(backbone)) is not None:
         if tie:
             raise ConfigError(["task.tie: this model has its own scores of tokens; set tie: false"])
         return own
-    return Dense(backbone.features, size, tie=tied(backbone, embedding) if tie else None)
+    return Dense(backbone.features, size, tie=None if tie is False else tied(backbone, embedding))
 
 
 def read(

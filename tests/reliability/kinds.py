@@ -14,6 +14,7 @@ from threading import Lock
 from typing import Any
 
 import published
+import published_pairs
 import yaml
 from made import boxed, digit_masks, measured, scenes, tagged, talks, translated, videos
 
@@ -82,6 +83,7 @@ TINY: dict[str, dict[str, Any]] = {
     "torchvision_video": {"arch": "mc3_18"},
     "cnn1d": {"embedding": 8, "dim": 12, "dropout": 0.1},
     "hf": {"path": "llama"},
+    "hf_encoder_decoder": {"path": "t5"},
     "tcn": {"dim": 8, "depth": 2, "dropout": 0.1},
     **{
         name: {"dim": 8, "depth": 1, "heads": 2, "dropout": 0.1}
@@ -92,8 +94,9 @@ TINY: dict[str, dict[str, Any]] = {
 """Arguments that make a model small, and draw where it can; one that is not listed is built with its defaults."""
 LARGER = {name: {"size": 48} for name in ("timm", "torchvision", "torchvision_segmentation")}
 LARGER |= {"torchvision_detector": {"size": 96}, "torchvision_video": {"size": 16}}
+LARGER |= {"hf_encoder_decoder": {"vocab": None}}
 """Of the task: more for networks that leave one place of a small picture, over which batch norms have next to no
-spread; less for one that is slow.
+spread; less for one that is slow, and for one whose tokenizer comes with it.
 """
 FEW = {
     "image_classification": {"convnext", "lenet", "mlp", "mobilenet", "resnet", "timm", "torchvision", "vit"},
@@ -188,20 +191,21 @@ def _varied(number: int, task: str, model: str, noisy: bool) -> Kind:
 
 
 @cache
-def _llama() -> Path:
-    """A folder of a language model as transformers saves it."""
-    folder = Path(tempfile.mkdtemp(prefix="dlzoo-llama-"))
+def _saved(kind: str) -> Path:
+    """A folder of a language model, or of an encoder-decoder, as transformers saves it."""
+    folder = Path(tempfile.mkdtemp(prefix=f"dlzoo-{kind}-"))
     atexit.register(shutil.rmtree, folder)
-    published.save(folder, "llama")
+    (published_pairs if kind in published_pairs.KINDS else published).save(folder, kind)
     return folder
 
 
 def write_data(place: Path) -> None:
-    """The first part of the bundled sets; pictures, videos and a language model that are made."""
+    """The first part of the bundled sets; pictures, videos and language models that are made."""
     boxed(place / "scenes", "coco", {"train": scenes(60)})
     (place / "videos").symlink_to(videos())
     with _IMPORT:
-        (place / "llama").symlink_to(_llama())
+        for kind in ("llama", "t5"):
+            (place / kind).symlink_to(_saved(kind))
     measured(place / "bars", 200)
     tagged(place / "tags.tsv", 200)
     translated(place / "pairs.tsv")
