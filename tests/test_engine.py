@@ -302,6 +302,31 @@ def test_memory_that_a_step_frees_serves_the_next_one():
     assert min(later) < 100 < first, done.stdout
 
 
+HOLES = """
+import torch
+from dlzoo.engine import allocator
+from dlzoo.engine.runtime import Runtime
+holes = Runtime().holes
+def megabytes():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 >> 20
+blocks = [torch.ones(1 << 18) for _ in range(200)]
+blocks = blocks[1::2]
+before = megabytes()
+holes.hand_back()
+early, allocator.SECONDS = megabytes(), -1.0
+holes.hand_back()
+print(before, early, megabytes())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library's allocator")
+def test_memory_that_no_step_takes_is_handed_back_but_not_at_once():
+    """100 blocks of 1 MiB are free between 100 that are not."""
+    done = subprocess.run([sys.executable, "-c", HOLES], capture_output=True, text=True, check=True)
+    before, early, after = map(int, done.stdout.split())
+    assert abs(early - before) < 5 and before - after > 90, done.stdout
+
+
 def test_an_allocator_that_the_environment_tunes_is_left_alone(monkeypatch):
     calls = []
     monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=lambda *_: calls.append(1)))

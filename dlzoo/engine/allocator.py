@@ -1,10 +1,12 @@
-"""The C library's allocator, told to keep the memory that one step frees for the next."""
+"""The C library's allocator: what one step frees is kept for the next, and what none takes is handed back."""
 
 import ctypes
 import os
+import time
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's mallopt (malloc.h)."""
+SECONDS = 10.0
 
 
 def keep_freed_memory() -> None:
@@ -18,3 +20,19 @@ def keep_freed_memory() -> None:
     if mallopt is not None and not tuned:
         mallopt(M_MMAP_THRESHOLD, 1 << 30)
         mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+class Holes:
+    """Freed memory that no later step takes, as batches of many lengths leave it: it may grow to several times what is
+    in use. Handed back to the kernel from time to time, it costs as good as nothing.
+    """
+
+    def __init__(self) -> None:
+        self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        self._last = time.monotonic()
+
+    def hand_back(self) -> None:
+        """To be called often; does something every ten seconds, where the C library can."""
+        if self._trim is not None and time.monotonic() - self._last > SECONDS:
+            self._trim(0)
+            self._last = time.monotonic()

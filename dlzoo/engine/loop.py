@@ -92,6 +92,7 @@ def train(
 
     for step, batches in enumerate(loader.windows(start, steps), start):
         runtime.begin(step)
+        runtime.holes.hand_back()
         set_lr(optimizer, rate := lr(step))
         recent.append((step, batches))
         loss, norm = guarded(lambda: train_step(model, task, batches, optimizer, runtime, clip))  # noqa: B023
@@ -146,6 +147,7 @@ def evaluate(
         with torch.inference_mode():
             for batch in batches:
                 tally.add(model, batch.to(runtime.device), runtime)
+                runtime.holes.hand_back()
     finally:
         model.train(was_training)
     return tally.scores(runtime, detail)

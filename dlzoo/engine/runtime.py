@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from dlzoo.config import Train
 from dlzoo.engine import seeds
-from dlzoo.engine.allocator import keep_freed_memory
+from dlzoo.engine.allocator import Holes, keep_freed_memory
 from dlzoo.engine.processes import Processes
 from dlzoo.errors import UserError
 from dlzoo.registry import REGISTRIES
@@ -43,6 +43,7 @@ class Runtime:
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = train.precision == "tf32"
         else:
             keep_freed_memory()
+        self.holes = Holes()
         self.threads = train.threads or torch.get_num_threads()
         torch.set_num_threads(self.threads)
         self.dtype = DTYPES[train.precision]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dlzoo import jsontext
 from dlzoo.errors import ConfigError, printable
-from dlzoo.transforms.subwords import FILE, FromFile
+from dlzoo.transforms.tokenizer_file import FILE, FromFile
 
 HUB = "hub:"
 """In front of OWNER/NAME: the one way to the network, which nobody goes by a folder that is misspelt."""

@@ -207,6 +207,7 @@ def tokenizer(name: TokenSource, limit: int | None = None, least: int | None = N
 
 def _fresh(name: TokenSource, limit: int | None, least: int | None) -> Tokenizer:
     from dlzoo.transforms import subwords
+    from dlzoo.transforms.tokenizer_file import FromFile
 
     fixed = [word for word, value in (("vocab", limit), ("min_count", least)) if value is not None]
     if name == "unigram":
@@ -222,7 +223,7 @@ def _fresh(name: TokenSource, limit: int | None, least: int | None) -> Tokenizer
     if name == "wordpiece":
         return subwords.WordPieces(limit or subwords.LIMIT, least or 2)
     if name not in ("bpe", "unigram"):
-        return subwords.FromFile(name)
+        return FromFile(name)
     if limit is not None and limit < 256:
         raise ConfigError(
             [f"task.vocab: {limit} is too small for tokenizer: {name}, which has every byte: 256 or more"]
@@ -234,6 +235,7 @@ def _fresh(name: TokenSource, limit: int | None, least: int | None) -> Tokenizer
 def restored(state: dict[str, Any]) -> Tokenizer:
     """The tokenizer whose `state_dict` this is."""
     from dlzoo.transforms import subwords
+    from dlzoo.transforms.tokenizer_file import FromFile
 
     kinds: tuple[type[Tokenizer], ...] = (
         Characters,
@@ -242,7 +244,7 @@ def restored(state: dict[str, Any]) -> Tokenizer:
         subwords.BytePairs,
         subwords.Unigram,
         subwords.WordPieces,
-        subwords.FromFile,
+        FromFile,
     )
     own = next(kind for kind in kinds if kind.name == state["name"])()
     own.load_state_dict(state)
