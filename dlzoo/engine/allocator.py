@@ -7,6 +7,7 @@ import time
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's mallopt (malloc.h)."""
 SECONDS = 10.0
+"""Between two times that memory is handed back."""
 
 
 def keep_freed_memory() -> None:
