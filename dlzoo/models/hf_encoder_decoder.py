@@ -203,7 +203,8 @@ def _before(path: str, config: dict[str, Any]) -> list[int]:
     """
     own = language_folder.tokenizer(path, KEY)
     with library(config) as settings:
-        said = {name: getattr(settings, name, None) for name in ("eos_token_id", "bos_token_id", *BEFORE)}
+        known = settings.to_dict()
+        said = {name: known.get(name) for name in ("eos_token_id", "bos_token_id", *BEFORE)}
     said |= language_folder.writing(path, KEY)
     if (ends := said["eos_token_id"]) is not None and own.order[END] not in np.atleast_1d(ends):
         raise ConfigError([f"{KEY}: its texts end with the token {ends}, and its tokenizer's with {own.order[END]}"])
