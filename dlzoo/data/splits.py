@@ -45,14 +45,12 @@ def divide(
         test = parts.pop(split.fold or 0)
         given["test"] = sorted(i for unit in test for i in unit)
         units = [unit for part in parts for unit in part]
-    names = next((dataset.column(key) for key in ("tags", "labels") if key in dataset.gives), None)
     for name, share in (("test", split.test), ("validation", split.hold_out)):
         if name not in given and share:
             rest = [i for unit in units for i in unit]
             count = amount(share, len(rest), name)
             rng = Random(f"{name} {split.split_seed}")
-            spare = units if names is None or how == "time" else _spare(units, names, rng) or units
-            taken = _take(spare, count, how, strata, rng)
+            taken = _take(units if how == "time" else _spare(dataset, units, rng), count, how, strata, rng)
             given[name] = sorted(i for unit in taken for i in unit)
             gone = set(given[name])
             units = [unit for unit in units if unit[0] not in gone]
@@ -140,8 +138,13 @@ def _units(dataset: Dataset, split: Split, train: list[int], how: str) -> list[U
     return [parcels[key] for key in sorted(parcels)]
 
 
-def _spare(units: list[Unit], names: list[list[str]], rng: Random) -> list[Unit]:
-    """Units that may be cut from train: all but the first ones, in random order, that have every class together."""
+def _spare(dataset: Dataset, units: list[Unit], rng: Random) -> list[Unit]:
+    """Units that may be cut from train: where samples have several tags or labels, all but the first ones, in random
+    order, that have every one of these together; all where that leaves none.
+    """
+    names = next((dataset.column(key) for key in ("tags", "labels") if key in dataset.gives), None)
+    if names is None:
+        return units
     known: set[str] = set()
     spare = []
     for unit in rng.sample(units, len(units)):
@@ -149,7 +152,7 @@ def _spare(units: list[Unit], names: list[list[str]], rng: Random) -> list[Unit]
         if own <= known:
             spare.append(unit)
         known |= own
-    return spare
+    return spare or units
 
 
 def _take(units: list[Unit], count: int, how: str, labels: list[Any] | None, rng: Random) -> list[Unit]:

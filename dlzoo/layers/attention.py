@@ -11,14 +11,14 @@ Cache = tuple[Tensor, Tensor]
 """Keys and values (B, kv_heads, S, d) of the S places that a causal layer has seen, or of a memory."""
 PLAIN = 512
 """Places up to which attention in bfloat16 on a CPU is two products: torch's fused kernel takes 1.2 to 8 times as long
-there, the longer the fewer places there are."""
+there, forward and backward, the longer the fewer places there are; forward alone they are about equal."""
 
 
 class SelfAttention(nn.Module):
     """Every place of x (B, T, D) looks at the others (at itself and the earlier ones if `causal`).
 
     Fewer `kv_heads` than `heads`: grouped-query attention (Ainslie et al., 2023, arXiv:2305.13245).
-    There is no dropout of attention weights: the fused kernels have none, and without them a CPU is three times slower.
+    There is no dropout of attention weights: the fused kernels have none.
     Raises ConfigError where the heads do not divide.
     """
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,5 +46,5 @@ def _save(folder: Path, figures: "dict[str, Figure]") -> list[Path]:
     paths = []
     for name, figure in figures.items():
         paths.append(folder / f"{name}.png")
-        files.write(paths[-1], lambda part, figure=figure: save(figure, part))  # type: ignore[misc]
+        files.write(paths[-1], partial(save, figure))
     return paths
