@@ -97,7 +97,7 @@ def test_a_folder_has_its_splits(tmp_path):
         ("a.tsv", "a\tX\n\tY\n", r"a\.tsv:2: the word is empty"),
         ("a.tsv", "a\tX\nb\t\n\nc\t\n", r"a\.tsv:2: the tag is empty\.\n2 sentences are bad"),
         ("a.conll", "a\nb\n", r"a\.conll:1: the word and the tag are one column; .* set `word` and `tag`"),
-        ("a.conll", "\n\n", "no words in this file"),
+        ("a.conll", "\n\n", "no sentences in it"),
         ("a.conll", b"good X\nb\xe4d X\n", r"a\.conll:2: byte 8 is no UTF-8"),
         ("a.conll", "a X\nb\0 X\n", r"a\.conll:2: a NUL byte"),
         ("a.jsonl", '{"tokens": ["a", "b"], "tags": ["X"]}', r"a\.jsonl:1: 2 words, and 1 tags"),

@@ -1,14 +1,13 @@
 """Pairs of texts, say a sentence and its translation: two columns of rows, or two files whose lines go together."""
 
 from collections.abc import Iterable, Iterator
-from functools import cached_property
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from dlzoo.data.dataset import Dataset, Sample
+from dlzoo.data.dataset import Sample
 from dlzoo.data.folders import SPLITS, split_paths
-from dlzoo.data.location import existing, fingerprint, shown
+from dlzoo.data.location import existing, shown
+from dlzoo.data.records import Records
 from dlzoo.data.rows import SUFFIXES, Source, open_rows
 from dlzoo.data.text_files import every_line, text_column
 from dlzoo.errors import ConfigError, DataError, printable
@@ -16,7 +15,7 @@ from dlzoo.registry import DATASETS
 
 
 @DATASETS.register("text_pairs")
-class TextPairs(Dataset):
+class TextPairs(Records):
     """Texts in pairs: `text`, and `target`, which is to be written for it.
 
     Args:
@@ -36,6 +35,7 @@ class TextPairs(Dataset):
     """
 
     gives = ("text", "target")
+    called = "pairs"
 
     def __init__(
         self,
@@ -57,8 +57,8 @@ class TextPairs(Dataset):
         """The column with the text, where the texts are in one."""
         self._ending: str | None = None
         """How the names of the targets' plain files end."""
-        self._tables: dict[str, Source] = {}
-        self._lines: dict[str, tuple[Path, Path]] = {}
+        self.tables: dict[str, Source] = {}
+        self.files: dict[str, list[Path]] = {}
         root, ending = existing(path), f".{text.lstrip('.')}" if text else None
         rows = _has(root, SUFFIXES) if root.is_dir() else root.suffix.lower() in SUFFIXES
         if not rows:
@@ -68,8 +68,9 @@ class TextPairs(Dataset):
             return
         _refuse({"target_path": target_path is not None}, f"{printable(path)} has both texts in each row")
         for split, file in split_paths(path, SUFFIXES, validation_path, test_path).items():
-            self._tables[split] = open_rows(file, separator, header, encoding, quotes)
-        first = next(iter(self._tables.values()))
+            self.tables[split] = open_rows(file, separator, header, encoding, quotes)
+            self.files[split] = [self.tables[split].path]
+        first = next(iter(self.tables.values()))
         self.text = text_column(first, text, 1, header)
         self._target = text_column(first, target, 2, header, "target")
         if self.text == self._target:
@@ -109,90 +110,17 @@ class TextPairs(Dataset):
                 raise ConfigError([f"data.target: {printable(file)} has no targets that could be found: {hint}"])
             else:
                 beside = Path(file).with_suffix(other)
-            self._lines[split] = existing(file, folder=False), existing(beside, folder=False)
+            self.files[split] = [existing(file, folder=False), existing(beside, folder=False)]
 
-    @cached_property
-    def _loaded(self) -> tuple[list[str], list[str], list[str], dict[str, list[int]]]:
-        """Texts, targets, sources, and the splits."""
-        texts: list[str] = []
-        targets: list[str] = []
-        sources: list[str] = []
-        splits: dict[str, list[int]] = {}
-        for split in self._tables or self._lines:
-            start, bad = len(texts), []
-            for sample in self._read(split):
-                if isinstance(sample, DataError):
-                    bad.append(sample)
-                    continue
-                texts.append(sample["text"])
-                targets.append(sample["target"])
-                sources.append(sample["source"])
-            if bad and self.skipped is None:
-                raise DataError(str(bad[0]) + (f"\n{len(bad):,} pairs are bad." if len(bad) > 1 else ""))
-            for error in bad:
-                self.lose(error)
-            if len(texts) == start:
-                name = self._tables[split].name if self._tables else shown(self._lines[split][0])
-                raise DataError(f"{name}: there are no texts in this file.")
-            splits[split] = list(range(start, len(texts)))
-        return texts, targets, sources, splits
-
-    def _read(self, split: str) -> Iterator[Sample | DataError]:
-        if self._tables:
-            return _rows(self._tables[split], str(self.text), self._target)
-        return _aligned(*self._lines[split], self.encoding)
-
-    def __len__(self) -> int:
-        return len(self._loaded[0])
-
-    def __getitem__(self, index: int) -> Sample:
-        return {"text": self._loaded[0][index], "target": self._loaded[1][index]}
-
-    def column(self, key: str) -> list[Any]:
-        """`text` or `target` of every sample, or another column of a file of rows."""
-        texts, targets, sources, _ = self._loaded
-        if key in self.gives:
-            return texts if key == "text" else targets
-        if not self._tables:
-            raise DataError(f"these pairs have no column '{printable(key)}', only text and target.")
-        kept = set(sources)
-        return [
-            row[source.index(key)]
-            for source in self._tables.values()
-            for rows in source.chunks()
-            for line, row in zip(rows.lines, rows.cells, strict=True)
-            if f"{source.name}:{line}" in kept
-        ]
-
-    def headings(self) -> list[str]:
-        return next(iter(self._tables.values())).columns if self._tables else []
-
-    def source(self, index: int) -> str:
-        return self._loaded[2][index]
-
-    def splits(self) -> dict[str, list[int]]:
-        return self._loaded[3]
-
-    def contents(self) -> list[bytes]:
-        """A hash of each text alone: one text with several targets stays in one split."""
-        return [blake2b(text.encode("utf-8", "replace"), digest_size=8).digest() for text in self._loaded[0]]
-
-    def stream(self) -> Iterator[Sample]:
-        """Every pair, read again from the files; raises DataError at the first bad one, or skips it."""
-        for split in self._tables or self._lines:
-            for sample in self._read(split):
-                if isinstance(sample, DataError):
-                    self.lose(sample)
-                else:
-                    yield sample
+    def read(self, split: str) -> Iterator[Sample | DataError]:
+        if self.tables:
+            return _rows(self.tables[split], str(self.text), self._target)
+        file, other = self.files[split]
+        return _aligned(file, other, self.encoding)
 
     def arguments(self) -> dict[str, Any]:
         """How the targets' files end, where target_path told: other data is read with it."""
         return {"target": self._ending} if self._ending else {}
-
-    def fingerprint(self) -> str:
-        tables = [table.path for table in self._tables.values()]
-        return fingerprint([*tables, *(file for pair in self._lines.values() for file in pair)])
 
 
 def _rows(source: Source, text: str, target: str) -> Iterator[Sample | DataError]:

@@ -10,7 +10,6 @@ from random import Random
 from statistics import median
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -137,7 +136,8 @@ class SequenceToSequence(Task):
             return example
         tokens = self._target.encode(sample["target"])[: self.target_context - 1]
         after = torch.tensor([*tokens.tolist(), END])
-        return {**example, "next": after, "words": _packed(sample["text"]), "reference": _packed(sample["target"])}
+        written = {"words": texts.letters(sample["text"]), "reference": texts.letters(sample["target"])}
+        return {**example, "next": after, **written}
 
     def collate(self, columns: Columns) -> Batch:
         x = pad_sequence(columns["x"], batch_first=True, padding_value=PAD)
@@ -170,7 +170,7 @@ class SequenceToSequence(Task):
         """The target as it was written, and its tokens."""
         rows = (row[row != PAD].tolist() for row in batch.targets["next"])
         pairs = zip(batch.targets["reference"], rows, strict=True)
-        return [{"text": _unpacked(text), "tokens": row} for text, row in pairs]
+        return [{"text": texts.spelled(text), "tokens": row} for text, row in pairs]
 
     def metrics(self) -> list[Metric]:
         return [Language()]
@@ -186,7 +186,7 @@ class SequenceToSequence(Task):
             cast(Language, metric).update_arrays(real.sum(1).cpu().numpy(), right.cpu().numpy())
 
     def guess(self, batch: Batch) -> list[Answer]:
-        return [{"text": self._copied(_unpacked(words))} for words in batch.targets["words"]]
+        return [{"text": self._copied(texts.spelled(words))} for words in batch.targets["words"]]
 
     def _copied(self, text: str) -> str:
         if self.score == "translation":
@@ -253,13 +253,3 @@ class SequenceToSequence(Task):
         self.tokenizer = restored(state["tokenizer"])
         self.target_tokenizer = restored(state["target_tokenizer"]) if state["target_tokenizer"] else None
         self.column, self.style, self.lead = state["column"], state["style"], state["lead"]
-
-
-def _packed(text: str) -> Tensor:
-    """A text as int64, eight bytes in each: pieces are sorted by their longest column, which the tokens are to be."""
-    raw = text.encode("utf-8", "surrogatepass")
-    return torch.from_numpy(np.frombuffer(raw.ljust(-(-len(raw) // 8) * 8, b"\0"), np.int64).copy())
-
-
-def _unpacked(text: Tensor) -> str:
-    return text.cpu().numpy().tobytes().rstrip(b"\0").decode("utf-8", "surrogatepass")

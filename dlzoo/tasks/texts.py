@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -61,13 +62,16 @@ def lose_words(batch: Batch, share: float, rng: torch.Generator) -> Batch:
 
 
 def letters(words: str) -> Tensor:
-    """A text as a tensor of bytes (L,) uint8, so that it goes with its tokens as far as to the answer."""
-    return torch.tensor(list(words.encode("utf-8", "surrogatepass")), dtype=torch.uint8)
+    """A text as int64 (L,), eight bytes in each, so that it goes with its tokens as far as to the answer: samples are
+    sorted by their longest column, which the tokens are to be.
+    """
+    raw = words.encode("utf-8", "surrogatepass")
+    return torch.from_numpy(np.frombuffer(raw.ljust(-(-len(raw) // 8) * 8, b"\0"), np.int64).copy())
 
 
 def spelled(letters: Tensor) -> str:
-    """The inverse of `letters`."""
-    return bytes(letters.tolist()).decode("utf-8", "surrogatepass")
+    """The inverse of `letters`, but for NULs at the end."""
+    return letters.cpu().numpy().tobytes().rstrip(b"\0").decode("utf-8", "surrogatepass")
 
 
 def words(own: Tokenizer, ids: list[int]) -> list[tuple[str, int]]:
