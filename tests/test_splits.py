@@ -136,6 +136,22 @@ def test_folds_are_disjoint_together_everything_and_stratified():
     assert [of(labels, test).count("a") for test in tests] == [6] * 5
 
 
+@settings(max_examples=40, deadline=None)
+@given(groups=st.lists(st.integers(0, 6), min_size=12, max_size=40), seed=st.integers(0, 20))
+def test_folds_leave_every_tag_and_every_class_in_train(groups, seed):
+    tags = [["a", *("bcdefg"[: group // 2])] for group in groups]
+    for data in (Made(tags=tags), Made(labels=[*map(str, groups), "0", "1", "0", "1"])):
+        tested = []
+        for fold in range(3):
+            found = parts(divide(data, Split(folds=3, fold=fold, hold_out=0.1, split_seed=seed)))
+            names = [{name} if isinstance(name, str) else set(name) for name in data.column(data.gives[0])]
+            assert set().union(*of(names, found["train"])) == set().union(*names)
+            tested += found["test"]
+            assert sorted(sum(found.values(), [])) == list(range(len(data)))
+        held = len(data) - len(set(tested))
+        assert len(tested) == len(set(tested)) and held <= len(set().union(*names))
+
+
 def test_folds_keep_groups_together():
     groups = [i // 4 for i in range(100)]
     tests = [

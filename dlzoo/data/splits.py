@@ -11,6 +11,8 @@ from dlzoo.errors import ConfigError, DataError, first_few, printable
 
 FEW = 20
 """Different values up to which a target of numbers is stratified like one of classes."""
+LABELLED = ("tags", "labels")
+"""Keys of several names for each sample."""
 Unit = list[int]
 """Samples that stay together: one, or those of a group, or those with equal contents."""
 
@@ -41,10 +43,8 @@ def divide(
     how = _how(split, strata)
     units = _units(dataset, split, given["train"], how)
     if split.folds is not None:
-        parts = _deal(units, split.folds, strata if how == "stratified" else None, Random(split.split_seed))
-        test = parts.pop(split.fold or 0)
+        test, units = _fold(dataset, split, units, strata, how, strangers)
         given["test"] = sorted(i for unit in test for i in unit)
-        units = [unit for part in parts for unit in part]
     for name, share in (("test", split.test), ("validation", split.hold_out)):
         if name not in given and share:
             rest = [i for unit in units for i in unit]
@@ -138,14 +138,35 @@ def _units(dataset: Dataset, split: Split, train: list[int], how: str) -> list[U
     return [parcels[key] for key in sorted(parcels)]
 
 
-def _spare(dataset: Dataset, units: list[Unit], rng: Random) -> list[Unit]:
-    """Units that may be cut from train: where samples have several tags or labels, all but the first ones, in random
-    order, that have every one of these together; all where that leaves none.
+def _fold(
+    dataset: Dataset, split: Split, units: list[Unit], strata: list[Any] | None, how: str, strangers: bool
+) -> tuple[list[Unit], list[Unit]]:
+    """The units of a fold, but for those (noted) that alone have a class, a tag or a label; and all others."""
+    dealt = strata if how == "stratified" else None
+    parts = _deal(units, split.folds or 0, dealt, Random(split.split_seed))
+    fold = parts.pop(split.fold or 0)
+    others = [unit for part in parts for unit in part]
+    test = fold if strangers else _spare(dataset, fold, Random(f"fold {split.split_seed}"), strata, others)
+    tested = {unit[0] for unit in test}
+    if held := [unit for unit in fold if unit[0] not in tested]:
+        what = next(key for key in (*LABELLED, "label") if key in dataset.gives)
+        count = f"{sum(map(len, held)):,} of {sum(map(len, units)):,} samples"
+        _note(dataset, f"in train in every fold: {count}, as no others have their {what}")
+    return test, others + held
+
+
+def _spare(
+    dataset: Dataset, units: list[Unit], rng: Random, classes: list[Any] | None = None, train: Sequence[Unit] = ()
+) -> list[Unit]:
+    """Units that train can do without: where samples have several tags or labels (or `classes`, one each), all but the
+    first ones, in random order, that have what `train` lacks; all where that leaves none.
     """
-    names = next((dataset.column(key) for key in ("tags", "labels") if key in dataset.gives), None)
+    names: list[Any] | None = [[one] for one in classes] if classes is not None else None
+    if names is None:
+        names = next((dataset.column(key) for key in LABELLED if key in dataset.gives), None)
     if names is None:
         return units
-    known: set[str] = set()
+    known = {name for unit in train for i in unit for name in names[i]}
     spare = []
     for unit in rng.sample(units, len(units)):
         own = {name for i in unit for name in names[i]}
