@@ -11,7 +11,7 @@ from dlzoo.run import portable
 from dlzoo.run import train as command
 from dlzoo.run.folder import Run
 from dlzoo.run.opened import opened
-from dlzoo.schema.reader import dump
+from dlzoo.schema.writer import dump
 
 FIRST = """
 name: first

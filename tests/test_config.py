@@ -17,8 +17,9 @@ from dlzoo.optim import SGD
 from dlzoo.registry import FACTS, REGISTRIES
 from dlzoo.registry.parameter import REQUIRED, fields
 from dlzoo.schedules import Cosine
-from dlzoo.schema.reader import dump, from_dict, load, to_dict
+from dlzoo.schema.reader import from_dict, load
 from dlzoo.schema.values import convert
+from dlzoo.schema.writer import dump, to_dict
 
 HEAD = "task: image_classification\ndata: digits\n"
 SMALL = HEAD + "model: lenet\n"

@@ -17,7 +17,7 @@ from dlzoo.run import portable
 from dlzoo.run import train as command
 from dlzoo.run.folder import Run
 from dlzoo.run.opened import opened
-from dlzoo.schema.reader import dump
+from dlzoo.schema.writer import dump
 
 torch.set_num_threads(1)
 ROWS = [

@@ -19,6 +19,7 @@ from dlzoo.run.fit import Fit
 from dlzoo.run.folder import Run, closed
 from dlzoo.run.session import Session
 from dlzoo.schema import reader as configs
+from dlzoo.schema.writer import to_dict
 from dlzoo.tasks.image_classification import ImageClassification
 
 STEPS = 14
@@ -145,7 +146,7 @@ def test_workers_change_nothing(tmp_path):
 
 def test_evaluating_more_often_changes_no_weight(tmp_path):
     one = command.train(config(PLAIN), root=tmp_path, quiet=True).run
-    often = configs.from_dict({**configs.to_dict(config(PLAIN)), "evaluate": {"every": 1}})
+    often = configs.from_dict({**to_dict(config(PLAIN)), "evaluate": {"every": 1}})
     two = command.train(often, root=tmp_path, quiet=True).run
     assert content(one)["files"] == content(two)["files"]
 

@@ -18,7 +18,8 @@ from dlzoo.errors import ConfigError, RunError, UserError, printable
 from dlzoo.run import seal
 from dlzoo.run.build import build_network, build_task
 from dlzoo.run.folder import find, import_hint, understood
-from dlzoo.schema.reader import from_dict, to_dict
+from dlzoo.schema.reader import from_dict
+from dlzoo.schema.writer import to_dict
 from dlzoo.task import Network, Task
 
 FORMAT = 2

@@ -22,7 +22,7 @@ from dlzoo.engine.record import finite
 from dlzoo.engine.runtime import Runtime
 from dlzoo.errors import ConfigError, RunError, choose
 from dlzoo.run import portable
-from dlzoo.schema.reader import to_dict
+from dlzoo.schema.writer import to_dict
 from dlzoo.task import Batch, Network, Task
 
 

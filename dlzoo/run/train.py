@@ -28,7 +28,8 @@ from dlzoo.run.memory import explained, in_words
 from dlzoo.run.resolve import commit, environment
 from dlzoo.run.session import Session
 from dlzoo.run.start import start_of, tidy
-from dlzoo.schema.reader import dump, from_dict, to_dict
+from dlzoo.schema.reader import from_dict
+from dlzoo.schema.writer import dump, to_dict
 
 SCORED = ("metrics", "intervals", "baseline")
 """What a score has: run.json and `--json` give all three."""

@@ -16,9 +16,9 @@ from dlzoo.optim import OPTIMIZERS
 from dlzoo.registry import DATASETS, FACTS, MODELS, TASKS, Registry
 from dlzoo.registry.parameter import Parameter, fields, optional, spelled, without_none
 from dlzoo.schedules import SCHEDULES
-from dlzoo.schema import yamlfile
 from dlzoo.schema.overrides import override, put
 from dlzoo.schema.values import WRONG, convert, quoted
+from dlzoo.schema.writer import plain
 from dlzoo.schema.yamlfile import Node, Place, Problem, read, wrap
 
 SECTIONS = ("name", "task", "data", "model", "optimizer", "schedule", "train", "evaluate")
@@ -70,33 +70,6 @@ def tree(path: Path, sets: Sequence[str], options: Mapping[str, Any], problems: 
 def from_dict(values: Mapping[str, Any], source: str = "config") -> Config:
     """The inverse of `to_dict`, checked like a file. Raises ConfigError, whose places start with `source`."""
     return Reader([]).config(wrap(dict(values), Place(0, 0, source)))
-
-
-def to_dict(config: Config) -> dict[str, Any]:
-    """The config as it stands in a file: plain values that go through JSON and YAML unchanged."""
-    values: dict[str, Any] = {"name": config.name} if config.name is not None else {}
-    values |= {
-        "task": _plain(config.task),
-        "data": _plain(config.data) | _plain(config.split),
-        "model": _plain(config.model),
-    }
-    return values | {key: _plain(getattr(config, key)) for key in SECTIONS[4:]}
-
-
-def dump(config: Config) -> str:
-    """The config as YAML text that loads back to an equal one."""
-    return yamlfile.dump(to_dict(config))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Component):
-        begun = {"from": value.source} if value.source is not None else {}
-        return {"name": value.name} | begun | {key: _plain(item) for key, item in value.args.items()}
-    if dataclasses.is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 class Reader:
@@ -214,7 +187,7 @@ class Reader:
         if self.model_of is None:
             return source, rest
         base = self.model_of(source)
-        own = {} if "name" in rest else {key: wrap(value, place) for key, value in _plain(base).items()}
+        own = {} if "name" in rest else {key: wrap(value, place) for key, value in plain(base).items()}
         return str(base.source), {key: node for key, node in own.items() if key != "from"} | rest
 
     def chosen(self, node: Node, path: str, classes: dict[str, Any]) -> Any:

@@ -35,7 +35,7 @@ ALLOWED = {
     },
     "dlzoo/registry/signature.py": {"getattr": "of choices.py, by a name that stands in a file of Python"},
     "dlzoo/data/yolo.py": {"yaml.load": "with BaseLoader, which makes text of every value"},
-    "dlzoo/schema/reader.py": {"getattr": "fields of our own dataclasses"},
+    "dlzoo/schema/writer.py": {"getattr": "fields of our own dataclasses"},
     "dlzoo/terminal.py": {"getattr": "a stream hands on what it does not know"},
     "dlzoo/layers/low_rank.py": {"getattr": "names that stand in the file"},
     "dlzoo/models/torchvision_video.py": {"getattr": "a tuple of names beside it"},
