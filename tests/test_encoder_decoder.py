@@ -1,13 +1,18 @@
 """Models that read one sequence and write another: what they see, and that stepping is the whole forward."""
 
+import itertools
+
 import pytest
 import torch
 from test_models import CASES, PAIRS, Case, close, other, reorder
 from torch import nn
 
+from dlzoo.errors import ConfigError
 from dlzoo.layers.alignment import AlignmentAttention
+from dlzoo.layers.copying import Copying
 from dlzoo.layers.decoder import Decoder
 from dlzoo.layers.transformer import Blocks
+from dlzoo.models.encoder_decoder import EncoderDecoder
 from dlzoo.models.rnn_encoder_decoder import RNNEncoderDecoder
 
 every = pytest.mark.parametrize("case", [case for case in CASES if case.takes == PAIRS], ids=str)
@@ -169,3 +174,44 @@ def test_one_table_serves_both_sides_that_share_their_tokens():
         shared = Case(name, PAIRS, {"target_vocab_size": None}).build()
         assert shared.embed_target is shared.embed
         assert Case(name, PAIRS).build().embed_target.num_embeddings == 13
+
+
+@torch.no_grad()
+def test_what_is_copied_is_gu_s_mixture():
+    torch.manual_seed(0)
+    layer = Copying(8).double()
+    features, memory, scores = (
+        torch.randn(2, 3, 8).double(),
+        torch.randn(2, 5, 8).double(),
+        torch.randn(2, 3, 9).double(),
+    )
+    x, lengths = torch.tensor([[4, 7, 4, 2, 4], [8, 8, 1, 0, 0]]), (5, 3)
+    mask = torch.arange(5) < torch.tensor(lengths)[:, None]
+    found = layer(3 * scores, features, layer.remember(memory, x, mask)).softmax(-1)
+    for b, t in itertools.product(range(2), range(3)):
+        p = (3 * scores[b, t]).exp()
+        for s in range(lengths[b]):
+            p[x[b, s]] += (layer.query(features[b, t]) @ layer.key(memory[b, s]) / 8**0.5).exp()
+        torch.testing.assert_close(found[b, t], p / p.sum(), atol=1e-6, rtol=1e-5)
+
+
+def test_copying_learns_to_repeat_sooner():
+    """The third token of four is asked for, out of 800: without copying, each of them has to be learned."""
+
+    def learned(copy: bool) -> float:
+        torch.manual_seed(0)
+        model = EncoderDecoder(800, None, dim=32, depth=1, heads=2, dropout=0.0, copy=copy)
+        optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+        for _ in range(100):
+            x = torch.randint(6, 800, (64, 4))
+            found = model(x, torch.full((64, 1), 2))[:, 0]
+            loss = nn.functional.cross_entropy(found if copy else found @ model.embed.weight.T, x[:, 2])
+            optimizer.zero_grad(), loss.backward(), optimizer.step()
+        return loss.item()
+
+    assert learned(copy=True) < learned(copy=False) / 2
+
+
+def test_copying_needs_tokens_of_one_kind():
+    with pytest.raises(ConfigError, match=r"model\.copy: .* set task\.shared: true"):
+        EncoderDecoder(8, 9, dim=8, depth=1, heads=2, copy=True)

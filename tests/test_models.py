@@ -125,6 +125,7 @@ VARIANTS = [
     Case("transformer", VECTORS, {"position": "learned", "dropout": 0.1}),
     Case("encoder_decoder", PAIRS, {"position": "rotary", "norm": "rms", "norm_first": False, "activation": "swiglu"}),
     Case("encoder_decoder", PAIRS, {"position": "learned", "target_vocab_size": None}),
+    Case("encoder_decoder", PAIRS, {"copy": True, "target_vocab_size": None}),
     Case("hf_encoder_decoder", PAIRS, {"config": published_pairs.config("bart"), "before": [2, 7]}),
     Case("hf_encoder_decoder", PAIRS, {"config": published_pairs.config("m2m_100"), "before": [2, 7]}),
     Case("rnn_encoder_decoder", PAIRS, {"rnn": "lstm", "attention": "general", "target_vocab_size": None}),

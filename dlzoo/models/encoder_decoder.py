@@ -4,10 +4,13 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from dlzoo.choices import Count, Gate, Position, Share
+from dlzoo.errors import ConfigError
 from dlzoo.features import Features
 from dlzoo.layers.attention import Cache
+from dlzoo.layers.copying import Copied, Copying
 from dlzoo.layers.decoder import Decoder, Memory
 from dlzoo.layers.dropout import Dropout
 from dlzoo.layers.embedding import embed
@@ -37,6 +40,7 @@ class EncoderDecoder(nn.Module):
         norm_first: normalise before each branch and at the end; false does it after each sum, as in the paper
         activation: of the feed-forward networks; swiglu has a gate
         dropout: share dropped of the embeddings and of every residual branch
+        copy: tokens of the source can be written again as they are, say names in a summary (Gu et al., 2016)
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class EncoderDecoder(nn.Module):
         norm_first: bool = True,
         activation: Gate = "relu",
         dropout: Share = 0.1,
+        copy: bool = False,
     ):
         super().__init__()
         self.scale = dim**0.5  # section 3.4: tokens come in as large as the sinusoids
@@ -67,24 +72,41 @@ class EncoderDecoder(nn.Module):
         both |= {"dropout": dropout, "rotary": position == "rotary"}
         self.encoder = Blocks(depth, dim, heads, **both)
         self.decoder = Decoder(depth, dim, heads, **both)
-        self.features = Features("sequence", dim, causal=True)
+        if copy and own:
+            raise ConfigError(["model.copy: the target has tokens of another kind; set task.shared: true"])
+        self.copying = Copying(dim) if copy else None
+        self.features = Features("sequence", vocab_size if copy else dim, causal=True)
 
     def forward(self, x: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-        return self.decoder(self._enter(target), self.encode(x, mask))
+        memory, copied = self.encode(x, mask)
+        return self._leave(self.decoder(self._enter(target), memory), copied)
 
-    def encode(self, x: Tensor, mask: Tensor | None = None) -> Memory:
-        """What the decoder looks at of a source (B, S)."""
+    def lm_head(self) -> nn.Module | None:
+        """Where tokens are copied the features are their scores already: those of the embedding, and the source's."""
+        return nn.Identity() if self.copying is not None else None
+
+    def encode(self, x: Tensor, mask: Tensor | None = None) -> tuple[Memory, Copied]:
+        """What the decoder looks at of a source (B, S), and what can be copied of it."""
         mask = torch.ones_like(x, dtype=torch.bool) if mask is None else mask
         memory = self.encoder(self.dropout(self.position(self.scale * self.embed(x))), mask)
-        return self.decoder.remember(memory, mask)
+        return self.decoder.remember(memory, mask), self.copying.remember(memory, x, mask) if self.copying else ()
 
-    def step(self, target: Tensor, state: tuple[Cache, ...] | None, memory: Memory) -> tuple[Tensor, tuple[Cache, ...]]:
+    def step(
+        self, target: Tensor, state: tuple[Cache, ...] | None, memory: tuple[Memory, Copied]
+    ) -> tuple[Tensor, tuple[Cache, ...]]:
         """Features (B, t, dim) of new target tokens (B, t) after `state`, the keys and values of each block."""
-        return self.decoder.step(self._enter(target, state[0][0].shape[2] if state else 0), state, memory)
+        start = state[0][0].shape[2] if state else 0
+        features, state = self.decoder.step(self._enter(target, start), state, memory[0])
+        return self._leave(features, memory[1]), state
 
-    def attention(self, target: Tensor, memory: Memory) -> Tensor:
+    def attention(self, target: Tensor, memory: tuple[Memory, Copied]) -> Tensor:
         """How much each place of the target (B, T) looks at each of the source: (B, T, S), the last block's mean."""
-        return self.decoder.attention(self._enter(target), memory)
+        return self.decoder.attention(self._enter(target), memory[0])
 
     def _enter(self, target: Tensor, start: int = 0) -> Tensor:
         return self.dropout(self.target_position(self.scale * self.embed_target(target), start))
+
+    def _leave(self, features: Tensor, copied: Copied) -> Tensor:
+        if self.copying is None:
+            return features
+        return self.copying(F.linear(features, self.embed.weight), features, copied)
