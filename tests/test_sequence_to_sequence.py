@@ -103,6 +103,12 @@ def test_a_tied_matrix_is_that_of_the_target():
     assert network(learned(tie=False)).head.linear.weight is not model.backbone.embed_target.weight
 
 
+@pytest.mark.parametrize("tie", [True, False])
+def test_there_is_nothing_to_tie_where_tokens_are_copied(tie):
+    with pytest.raises(ConfigError, match=r"task\.tie: this model has its own scores of tokens; leave it out"):
+        network(learned(tie=tie), copy=True)
+
+
 @torch.no_grad()
 def test_a_validation_looks_at_tokens_and_a_test_at_what_is_written():
     task = learned()

@@ -18,7 +18,8 @@ from torch.nn.utils.rnn import pad_sequence
 from dlzoo import losses
 from dlzoo.choices import Count, Share, TokenSource, Writing
 from dlzoo.data.dataset import Sample, Subset
-from dlzoo.errors import DataError
+from dlzoo.errors import ConfigError, DataError
+from dlzoo.heads.dense import Dense
 from dlzoo.metrics.language import Language
 from dlzoo.metrics.metric import Answer, Metric
 from dlzoo.metrics.summary import Summary
@@ -150,7 +151,10 @@ class SequenceToSequence(Task):
         return Batch(inputs | {"target": before}, targets, count=int((after != PAD).sum()))
 
     def head(self, backbone: nn.Module) -> nn.Module:
-        return texts.scores(backbone, self._target.size, self.tie, getattr(backbone, "embed_target", None))
+        own = texts.scores(backbone, self._target.size, self.tie, getattr(backbone, "embed_target", None))
+        if self.tie is False and not isinstance(own, Dense):
+            raise ConfigError(["task.tie: this model has its own scores of tokens; leave it out"])
+        return own
 
     def loss(self, outputs: Tensor, batch: Batch) -> Tensor:
         after = batch.targets["next"]

@@ -100,7 +100,7 @@ def scores(backbone: nn.Module, size: int, tie: bool | None, embedding: nn.Modul
     assert isinstance(backbone.features, Features)
     if (own := lm_head(backbone)) is not None:
         if tie:
-            raise ConfigError(["task.tie: this model has its own scores of tokens; set tie: false"])
+            raise ConfigError(["task.tie: this model has its own scores of tokens; leave it out"])
         return own
     return Dense(backbone.features, size, tie=None if tie is False else tied(backbone, embedding))
 
