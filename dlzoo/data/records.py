@@ -71,8 +71,9 @@ class Records(Dataset):
             raise DataError(f"these {self.called} have no column '{printable(key)}', only {keys}.")
         kept = set(self._kept[0]["source"])
         return [
-            row[source.index(key)]
+            row[place]
             for source in self.tables.values()
+            for place in [source.index(key)]
             for rows in source.chunks()
             for line, row in zip(rows.lines, rows.cells, strict=True)
             if f"{source.name}:{line}" in kept

@@ -161,9 +161,8 @@ def _spare(
     """Units that train can do without: where samples have several tags or labels (or `classes`, one each), all but the
     first ones, in random order, that have what `train` lacks; all where that leaves none.
     """
-    names: list[Any] | None = [[one] for one in classes] if classes is not None else None
-    if names is None:
-        names = next((dataset.column(key) for key in LABELLED if key in dataset.gives), None)
+    several = next((dataset.column(key) for key in LABELLED if key in dataset.gives), None)
+    names = several if classes is None else [[one] for one in classes]
     if names is None:
         return units
     known = {name for unit in train for i in unit for name in names[i]}
